@@ -1,0 +1,120 @@
+"""The command `virt-upgrade-exporter`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from exporter import __version__, config, logs
+from exporter.config import ConfigError, Option
+from exporter.facts.cluster import Scope
+from exporter.kube.credentials import CredentialsError, FileCredentials
+from exporter.service import ServiceError, serve
+
+EXIT_WRONG_USE: Final = 2
+REVISION_VARIABLE: Final = "VIRT_UPGRADE_EXPORTER_REVISION"
+"""Set by the image to the commit it was built from."""
+
+SERVE_OPTIONS: Final = (
+    config.KUBECONFIG,
+    config.CONTEXT,
+    config.LISTEN_ADDRESS,
+    config.OPERATOR_NAMESPACE,
+    config.OPERATOR_PACKAGE,
+    config.LOG_LEVEL,
+    config.LOG_FORMAT,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return _run(given)
+    except (ConfigError, CredentialsError, ServiceError) as error:
+        print(f"virt-upgrade-exporter: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
+        return EXIT_WRONG_USE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="virt-upgrade-exporter",
+        description="Prometheus exporter for what matters about upgrading OpenShift Virtualization.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"virt-upgrade-exporter {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serving = commands.add_parser("serve", help="watch a cluster and serve its metrics", allow_abbrev=False)
+    serving.add_argument(
+        "--config.file", metavar="FILE", help="YAML file with the same settings as the flags"
+    )
+    for option in SERVE_OPTIONS:
+        _add(serving, option)
+    demo = commands.add_parser(
+        "demo", help="serve the metrics of a simulated cluster that tells a story", allow_abbrev=False
+    )
+    demo.add_argument("--list", action="store_true", help="list the stories and what to look at")
+    demo.add_argument(
+        "--scenario", metavar="NAME", help="the story to tell; default operator-one-minor-behind"
+    )
+    demo.add_argument("--speed", type=float, default=1.0, metavar="N", help="shorten the story N times")
+    _add(demo, config.LISTEN_ADDRESS, default=f"127.0.0.1:{config.DEFAULT_PORT}")
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:
+    shown = default or (", ".join(option.default) if isinstance(option.default, tuple) else option.default)
+    parser.add_argument(
+        f"--{option.name}",
+        help=option.help + (f"; default {shown}" if shown else ""),
+        metavar=option.metavar,
+        choices=option.choices or None,
+        action="append" if option.many else "store",
+        default=default,
+    )
+
+
+def _run(given: argparse.Namespace) -> int:
+    flags = {name: value for name, value in vars(given).items() if value is not None}
+    if given.command == "serve":
+        return _serve(_settings(flags))
+    # Imported here: a pod never tells a story.
+    from exporter.simulator.demo import demo, describe
+
+    if given.list:
+        print(describe())  # noqa: T201 - this is the command line
+        return 0
+    return asyncio.run(
+        demo(given.scenario, given.speed, config.listen_address(flags[config.LISTEN_ADDRESS.name]))
+    )
+
+
+def _settings(flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    path = flags.get("config.file")
+    from_file = config.read_file(Path(path), SERVE_OPTIONS) if path else {}
+    defaults = {option.name: option.default for option in SERVE_OPTIONS}
+    return defaults | dict(from_file) | dict(flags)
+
+
+def _serve(settings: Mapping[str, Any]) -> int:
+    logs.configure(settings[config.LOG_LEVEL.name], settings[config.LOG_FORMAT.name])
+    kubeconfig = settings[config.KUBECONFIG.name]
+    return asyncio.run(
+        serve(
+            FileCredentials(
+                Path(kubeconfig).expanduser() if kubeconfig else None, settings[config.CONTEXT.name]
+            ),
+            scope=Scope(
+                packages=tuple(settings[config.OPERATOR_PACKAGE.name]),
+                operator_namespace=settings[config.OPERATOR_NAMESPACE.name] or "",
+            ),
+            address=config.listen_address(settings[config.LISTEN_ADDRESS.name]),
+            revision=os.environ.get(REVISION_VARIABLE, ""),
+        )
+    )

@@ -1,0 +1,133 @@
+"""Settings from flags and from a YAML file: the same names, flags first.
+
+A dot in a flag's name is a level in the file, so `--web.listen-address` is `listen-address` under `web`.
+Whoever types something wrong gets one sentence that names the nearest right word.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from exporter.facts.cluster import PACKAGES
+from exporter.logs import FORMATS, LEVELS
+
+DEFAULT_PORT: Final = 9480
+
+
+class ConfigError(Exception):
+    """Wrong use; the text is one sentence for the person who started the program."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting, as a flag and as a key of the file."""
+
+    name: str
+    help: str
+    default: str | tuple[str, ...] | None = None
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+
+    @property
+    def many(self) -> bool:
+        """The setting is a list: a flag given several times."""
+        return isinstance(self.default, tuple)
+
+
+KUBECONFIG: Final = Option(
+    "kubeconfig",
+    "kubeconfig to use; in a pod the service account's credentials are the default",
+    metavar="FILE",
+)
+CONTEXT: Final = Option("context", "context of the kubeconfig", metavar="NAME")
+LISTEN_ADDRESS: Final = Option(
+    "web.listen-address", "address to serve on", default=f":{DEFAULT_PORT}", metavar="HOST:PORT"
+)
+OPERATOR_NAMESPACE: Final = Option(
+    "operator.namespace",
+    "read the operator's objects in this namespace alone; default all namespaces",
+    metavar="NAMESPACE",
+)
+OPERATOR_PACKAGE: Final = Option(
+    "operator.package",
+    "OLM package of OpenShift Virtualization; repeatable",
+    default=PACKAGES,
+    metavar="NAME",
+)
+LOG_LEVEL: Final = Option("log.level", "least severity to log", default="info", choices=LEVELS)
+LOG_FORMAT: Final = Option("log.format", "format of the log", default="text", choices=FORMATS)
+
+Settings = Mapping[str, Any]
+
+
+def read_file(path: Path, options: tuple[Option, ...]) -> Settings:
+    """The settings a YAML file holds.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or holds a key or value that does not fit.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the config file {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the config file {path} is no YAML: {' '.join(str(error).split())}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"the config file {path} must hold keys and values")
+    known = {option.name: option for option in options}
+    return {
+        name: _checked(path, _known(path, name, known), value) for name, value in _flatten(document, known)
+    }
+
+
+def _flatten(
+    document: Mapping[Any, Any], known: Mapping[str, Option], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and name not in known:
+            yield from _flatten(value, known, f"{name}.")
+        else:
+            yield name, value
+
+
+def _known(path: Path, name: str, known: Mapping[str, Option]) -> Option:
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    raise ConfigError(f"the config file {path} holds the unknown key {name}; did you mean {nearest}?")
+
+
+def _checked(path: Path, option: Option, value: object) -> str | tuple[str, ...]:
+    if option.many:
+        if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        raise ConfigError(f"{option.name} in the config file {path} must be a list of names")
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{option.name} in the config file {path} must be text, not {value!r}")
+    if option.choices and value not in option.choices:
+        raise ConfigError(
+            f"{option.name} in the config file {path} must be one of {', '.join(option.choices)}, not {value}"
+        )
+    return value
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[V6]:PORT` or `:PORT`; an empty host is every address.
+
+    Raises:
+        ConfigError: it is no such address.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{text} is no address to listen on; write HOST:PORT or :PORT")
+    return host, int(port)

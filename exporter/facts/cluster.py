@@ -1,0 +1,48 @@
+"""What the facts are derived from: the records of every resource, and what can be known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from exporter.kube.resource import Resource
+
+if TYPE_CHECKING:
+    from exporter.records.base import Record
+
+RecordT = TypeVar("RecordT", bound="Record")
+
+PACKAGES: Final = ("kubevirt-hyperconverged", "community-kubevirt-hyperconverged")
+"""OLM package names of OpenShift Virtualization: Red Hat's and the community's."""
+
+
+class Availability(Enum):
+    """Whether the records of a resource can be taken for what the cluster holds."""
+
+    KNOWN = "synced at least once"
+    ABSENT = "the cluster has no such resource"
+    UNKNOWN = "forbidden, or not yet synced"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an administrator may have to tell us about a cluster."""
+
+    packages: tuple[str, ...] = PACKAGES
+    operator_namespace: str = ""
+    """Empty when not configured."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Records by resource; a resource that is not there has none."""
+
+    records: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
+    scope: Scope = Scope()
+
+    def __getitem__(self, resource: Resource[RecordT]) -> tuple[RecordT, ...]:
+        """All records of a resource, in the order of their keys."""
+        records: Mapping[str, Any] = self.records.get(resource.plural, {})
+        return tuple(records[key] for key in sorted(records))

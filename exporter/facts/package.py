@@ -1,0 +1,134 @@
+"""Which Subscription and which ClusterServiceVersions are OpenShift Virtualization's?
+
+A Subscription's own name is free, so it is found by its package (`spec.name`). Ours is the Subscription
+of the package in the HyperConverged's namespace, else in the configured operator namespace, else in the
+namespace of the package's ClusterServiceVersion, else wherever there is one; among several the oldest,
+then the first by name.
+
+A ClusterServiceVersion belongs to the package when OLM says so: in the property `olm.package` of its
+annotation `operatorframework.io/properties`, by the component label `operators.coreos.com/PACKAGE.NAMESPACE`,
+or because our Subscription names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from exporter.facts.cluster import Cluster
+from exporter.records.base import Record, unix
+from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, ClusterServiceVersion, Subscription
+from exporter.records.virtualization import HYPERCONVERGEDS, HyperConverged
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+PROPERTIES_ANNOTATION: Final = "operatorframework.io/properties"
+
+
+@dataclass(frozen=True)
+class Package:
+    """OpenShift Virtualization as OLM holds it in this cluster."""
+
+    subscriptions: int
+    """Subscriptions of the package in the cluster; more than one is a mistake of somebody's."""
+    subscription: Subscription | None
+    hyperconverged: HyperConverged | None
+    csvs: tuple[ClusterServiceVersion, ...]
+    """ClusterServiceVersions of the package in the operator's namespace, the oldest first."""
+    namespace: str
+    """The operator's namespace; empty when nothing tells it."""
+    name: str
+    """The package's name; empty when nothing tells it."""
+
+
+def derive(cluster: Cluster) -> Package:
+    """Find what is ours."""
+    scope = cluster.scope
+    subscriptions = [each for each in cluster[SUBSCRIPTIONS] if each.package in scope.packages]
+    owned = [
+        (csv, package)
+        for csv in cluster[CLUSTER_SERVICE_VERSIONS]
+        if (package := _package_of(csv, scope.packages, subscriptions))
+    ]
+    hyperconverged = next(iter(oldest_first(cluster[HYPERCONVERGEDS])), None)
+    likely = [
+        *([hyperconverged.namespace] if hyperconverged else []),
+        scope.operator_namespace,
+        *(csv.namespace for csv in oldest_first(csv for csv, _ in owned)),
+    ]
+    subscription = _ours(subscriptions, likely)
+    namespace = subscription.namespace if subscription else next(filter(None, likely), "")
+    here = [(csv, package) for csv, package in owned if csv.namespace == namespace]
+    return Package(
+        subscriptions=len(subscriptions),
+        subscription=subscription,
+        hyperconverged=hyperconverged,
+        csvs=tuple(oldest_first(csv for csv, _ in here)),
+        namespace=namespace,
+        name=subscription.package if subscription else next((package for _, package in here), ""),
+    )
+
+
+def oldest_first(records: Iterable[RecordT]) -> list[RecordT]:
+    """Records by creation, then by name; one without a creation time comes last."""
+    return sorted(
+        records,
+        key=lambda record: (
+            float("inf") if (created := unix(record.metadata.creation_timestamp)) is None else created,
+            record.name,
+        ),
+    )
+
+
+def _ours(subscriptions: list[Subscription], likely: Iterable[str]) -> Subscription | None:
+    for namespace in likely:
+        if here := oldest_first(each for each in subscriptions if each.namespace == namespace):
+            return here[0]
+    return next(iter(oldest_first(subscriptions)), None)
+
+
+def _package_of(
+    csv: ClusterServiceVersion, packages: tuple[str, ...], subscriptions: list[Subscription]
+) -> str:
+    for package in _declared_packages(csv):
+        return package if package in packages else ""
+    labels = csv.metadata.labels or {}
+    for package in packages:
+        if f"operators.coreos.com/{package}.{csv.namespace}" in labels:
+            return package
+    for subscription in subscriptions:
+        status = subscription.status
+        names = {status.installed_csv, status.current_csv} if status else set()
+        if subscription.namespace == csv.namespace and csv.name in names:
+            return subscription.package
+    return ""
+
+
+class _OlmPackage(msgspec.Struct, rename="camel"):
+    package_name: str
+
+
+class _Property(msgspec.Struct):
+    type: str
+    value: msgspec.Raw
+
+
+class _Properties(msgspec.Struct):
+    properties: list[_Property]
+
+
+def _declared_packages(csv: ClusterServiceVersion) -> Iterator[str]:
+    """Packages that the bundle's properties name; nothing when the annotation is missing or broken."""
+    text = (csv.metadata.annotations or {}).get(PROPERTIES_ANNOTATION)
+    if not text:
+        return
+    try:
+        properties = msgspec.json.decode(text, type=_Properties).properties
+        for each in properties:
+            if each.type == "olm.package":
+                yield msgspec.json.decode(each.value, type=_OlmPackage).package_name
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return

@@ -1,0 +1,252 @@
+"""Will updates of the operator come, from where, and who has to say yes?
+
+The documentation recommends the channel `stable` and the approval strategy Automatic: with Manual every
+update waits for a person, and a cluster whose two versions drift apart becomes unsupported.
+
+The strategy a Subscription names is not the one that acts. OLM makes one InstallPlan for all
+Subscriptions of a namespace, and one Manual Subscription makes every plan of its namespace Manual. A
+plan's own strategy is fixed when it is made: a plan that waits keeps waiting after somebody has set the
+Subscription to Automatic. So effective is the strategy of the referenced plan while it waits unapproved,
+otherwise Manual if any Subscription of the namespace is Manual (empty is Automatic), else Automatic.
+(operator-lifecycle-manager `pkg/controller/operators/catalog/operator.go`)
+
+A Subscription's conditions are all abnormal when True. They flap, and some of them outlive what they
+say; what they mean for an update that is due is for another subject to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.facts.cluster import Cluster
+from exporter.facts.package import Package
+from exporter.facts.shared import SUPPORT_VIOLATION
+from exporter.metrics.family import Samples, Subject, stateset
+from exporter.records.base import condition, unix
+from exporter.records.olm import (
+    CATALOG_SOURCES,
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    SUBSCRIPTIONS,
+    CatalogSource,
+    InstallPlan,
+    Subscription,
+)
+from exporter.records.virtualization import HYPERCONVERGEDS
+
+SUBJECT: Final = Subject["SubscriptionFacts"]("subscription")
+
+RECOMMENDED_CHANNEL: Final = "stable"
+AUTOMATIC: Final = "Automatic"
+MANUAL: Final = "Manual"
+STRATEGIES: Final = (AUTOMATIC, MANUAL)
+NO_STATE: Final = "None"
+STATES: Final = ("AtLatestKnown", "UpgradePending", "UpgradeAvailable", "UpgradeFailed", NO_STATE)
+DEPRECATIONS: Final = (
+    ("package", "PackageDeprecated"),
+    ("channel", "ChannelDeprecated"),
+    ("bundle", "BundleDeprecated"),
+)
+
+_PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS)
+"""They tell which namespace is the operator's, and so which Subscription is ours."""
+
+
+@dataclass(frozen=True)
+class SubscriptionFacts:
+    """What this subject knows; without a Subscription only their number, 0."""
+
+    found: int
+    subscription: Subscription | None
+    effective_approval: str
+    catalog: CatalogSource | None
+
+    @property
+    def state(self) -> str:
+        """`status.state` where OLM knows one, else None."""
+        status = self.subscription.status if self.subscription else None
+        state = (status.state if status else None) or NO_STATE
+        return state if state in STATES else NO_STATE
+
+    @property
+    def configured_approval(self) -> str:
+        """The strategy the Subscription asks for."""
+        return MANUAL if self.subscription and self.subscription.approval == MANUAL else AUTOMATIC
+
+    @property
+    def channel_recommended(self) -> bool:
+        """The channel is `stable`, or unset: the package's default channel, which is `stable`."""
+        return self.subscription is not None and self.subscription.channel in {"", RECOMMENDED_CHANNEL}
+
+
+def derive(cluster: Cluster, package: Package) -> SubscriptionFacts:
+    """The facts about our Subscription."""
+    subscription = package.subscription
+    if subscription is None:
+        return SubscriptionFacts(package.subscriptions, None, "", None)
+    catalog = next(
+        (
+            source
+            for source in cluster[CATALOG_SOURCES]
+            if (source.namespace, source.name) == (subscription.source_namespace, subscription.source)
+        ),
+        None,
+    )
+    return SubscriptionFacts(
+        package.subscriptions, subscription, _effective_approval(cluster, subscription), catalog
+    )
+
+
+def _effective_approval(cluster: Cluster, subscription: Subscription) -> str:
+    plan = _referenced_plan(cluster, subscription)
+    if plan is not None and plan.waits_for_approval:
+        return MANUAL if plan.approval == MANUAL else AUTOMATIC
+    neighbours = (each for each in cluster[SUBSCRIPTIONS] if each.namespace == subscription.namespace)
+    return MANUAL if any(each.approval == MANUAL for each in neighbours) else AUTOMATIC
+
+
+def _referenced_plan(cluster: Cluster, subscription: Subscription) -> InstallPlan | None:
+    reference = subscription.status.install_plan_ref if subscription.status else None
+    if reference is None:
+        return None
+    for plan in cluster[INSTALL_PLANS]:
+        if plan.namespace != subscription.namespace:
+            continue
+        # A plan that was deleted and made again has another name; a missing uid leaves only the name.
+        if reference.uid == plan.metadata.uid if reference.uid else reference.name == plan.name:
+            return plan
+    return None
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_subscriptions",
+    "Subscriptions of the OpenShift Virtualization package found in the cluster.",
+    source="Subscription: spec.name",
+    requires=(SUBSCRIPTIONS,),
+)
+def _subscriptions(facts: SubscriptionFacts) -> Samples:
+    yield (), facts.found
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_subscription_info",
+    "Where updates of OpenShift Virtualization come from.",
+    labels=("operator_namespace", "subscription", "package", "channel", "source", "source_namespace"),
+    source="Subscription: metadata, spec",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _subscription_info(facts: SubscriptionFacts) -> Samples:
+    if ours := facts.subscription:
+        labels = (ours.namespace, ours.name, ours.package, ours.channel, ours.source, ours.source_namespace)
+        yield labels, 1
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_subscription_state",
+    "State of the Subscription as OLM gives it; None is empty. AtLatestKnown means neither installed "
+    "nor at the head of the channel.",
+    labels=("state",),
+    source="Subscription: status.state",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _subscription_state(facts: SubscriptionFacts) -> Samples:
+    if facts.subscription:
+        yield from stateset(STATES, facts.state)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_approval_strategy",
+    "Approval strategy: as configured on the Subscription, and as it acts in its namespace.",
+    labels=("scope", "strategy"),
+    source="Subscription: spec.installPlanApproval; InstallPlan: spec.approval, spec.approved",
+    requires=(SUBSCRIPTIONS,),
+    optional=(INSTALL_PLANS, *_PLACE),
+)
+def _approval_strategy(facts: SubscriptionFacts) -> Samples:
+    if facts.subscription:
+        yield from stateset(STRATEGIES, facts.configured_approval, "configured")
+        yield from stateset(STRATEGIES, facts.effective_approval, "effective")
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_channel_recommended",
+    "1 when the update channel is the recommended one.",
+    source="Subscription: spec.channel",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _channel_recommended(facts: SubscriptionFacts) -> Samples:
+    if facts.subscription:
+        yield (), float(facts.channel_recommended)
+
+
+@SUBJECT.adds_to(
+    SUPPORT_VIOLATION,
+    source="virt_upgrade_channel_recommended",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _support_violation(facts: SubscriptionFacts) -> Samples:
+    if facts.subscription:
+        yield ("channel",), float(not facts.channel_recommended)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_subscription_condition",
+    "Abnormal conditions of the Subscription that are True; some outlive what they say.",
+    labels=("type", "reason"),
+    source="Subscription: status.conditions",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _subscription_condition(facts: SubscriptionFacts) -> Samples:
+    for each in facts.subscription.conditions if facts.subscription else ():
+        if each.type and each.is_true:
+            yield (each.type, each.reason or ""), 1
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_deprecated",
+    "1 when the catalog marks the package, the channel or the installed bundle as deprecated.",
+    labels=("scope",),
+    source="Subscription: status.conditions[PackageDeprecated, ChannelDeprecated, BundleDeprecated]",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+)
+def _deprecated(facts: SubscriptionFacts) -> Samples:
+    if facts.subscription:
+        for scope, type_ in DEPRECATIONS:
+            entry = condition(facts.subscription.conditions, type_)
+            yield (scope,), float(entry is not None and entry.is_true)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_catalog_source_ready",
+    "1 when OLM is connected to the catalog that the Subscription names; 0 also when it is missing.",
+    labels=("catalog", "catalog_namespace"),
+    source="CatalogSource: status.connectionState.lastObservedState",
+    requires=(SUBSCRIPTIONS, CATALOG_SOURCES),
+    optional=_PLACE,
+)
+def _catalog_source_ready(facts: SubscriptionFacts) -> Samples:
+    if ours := facts.subscription:
+        ready = facts.catalog is not None and facts.catalog.ready
+        yield (ours.source, ours.source_namespace), float(ready)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_catalog_source_last_poll_timestamp_seconds",
+    "When the image of the catalog was last looked for; absent where polling is off.",
+    labels=("catalog", "catalog_namespace"),
+    source="CatalogSource: status.latestImageRegistryPoll",
+    requires=(SUBSCRIPTIONS, CATALOG_SOURCES),
+    optional=_PLACE,
+)
+def _catalog_source_last_poll(facts: SubscriptionFacts) -> Samples:
+    if facts.catalog is not None:
+        polled = unix(facts.catalog.last_poll)
+        if polled is not None:
+            yield (facts.catalog.name, facts.catalog.namespace), polled

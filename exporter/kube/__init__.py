@@ -1,0 +1,1 @@
+"""From an API server to records: credentials, LIST and WATCH, and one reflector per resource."""

@@ -1,0 +1,481 @@
+"""Keeps one store equal to one API resource: client-go's reflector, in async Python.
+
+The reflector lists once and watches from the list's resourceVersion on. Every event and bookmark moves
+that version, a stream that ends is resumed at it, and only a version that the server no longer holds
+leads to a relist: first at the known version ("not older than", served from the watch cache), then
+consistently. A relist is built aside and swapped.
+
+Where the server has it, LIST is a WatchList (`sendInitialEvents`): the initial objects come over the
+watch stream, which costs the server less and pages nothing. A server that refuses it, in whichever way,
+is listed in pages instead.
+
+Each reflector is a task of its own and reacts to its own errors only: forbidden and absent resources
+are looked for again at a slow pace, everything else backs off exponentially. See client-go
+`tools/cache/reflector.go`; kopf's inactivity limit is added, because without HTTP/2 pings nothing else
+notices a half-open connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import aiohttp
+
+from exporter.kube.backoff import Backoff, BackoffSettings
+from exporter.kube.credentials import CredentialsError
+from exporter.kube.decoding import (
+    INITIAL_EVENTS_END,
+    BadObject,
+    ObjectDecoder,
+    WatchEvent,
+    decode_event,
+    decode_identity,
+    decode_list,
+    object_key,
+)
+from exporter.kube.discovery import served_versions
+from exporter.kube.errors import ApiError, KubeError, ProtocolError, StreamEnded
+from exporter.kube.store import Delta, Key, Store
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from exporter.kube.client import Client
+    from exporter.kube.resource import Resource
+    from exporter.records.base import Record
+
+RecordT = TypeVar("RecordT", bound="Record")
+
+log = logging.getLogger(__name__)
+
+_LOGGED_CAUSES: Final = 1000
+"""Objects and causes remembered so that each is logged once; beyond that the oldest is forgotten."""
+
+
+class State(StrEnum):
+    """What a reflector can say of its resource; the label `state` of the self-monitoring."""
+
+    SYNCED = "synced"
+    SYNCING = "syncing"
+    ABSENT = "absent"
+    FORBIDDEN = "forbidden"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True)
+class ReflectorSettings:
+    """Times and sizes of the protocol; all durations in seconds."""
+
+    page_size: int = 500
+    """Objects a page of LIST: 500 as in client-go, 4 MB of VirtualMachineInstances."""
+    request_timeout: float = 60.0
+    """Without a byte for this long a LIST has failed."""
+    watch_timeout: tuple[float, float] = (300.0, 600.0)
+    """The server is asked to end a watch after a random time in this range, which spreads the
+    reconnects of many clients over many API servers (client-go: 5 to 10 minutes)."""
+    inactivity_limit: float = 70.0
+    """A stream without event or bookmark for this long is dead: bookmarks come about once a minute."""
+    watch_list: bool = True
+    """Try the streaming list first."""
+    watch_list_patience: float = 10.0
+    """Silence in a streaming list after which the server is taken for one that ignores the request."""
+    slow_retry: float = 30.0
+    """Pace, before jitter, of looking for a forbidden or absent resource again."""
+    shortest_watch: float = 1.0
+    """A stream without an event that ends before this is counted as a failure."""
+    failures_until_failing: int = 2
+    """Failures in a row from which on the state says so: one reset of a connection is daily life."""
+    slice: float = 0.005
+    """Work without giving way to other tasks; buffered lines are read without a pause otherwise."""
+    max_line: int = 16 * 1024 * 1024
+    """Longest event in bytes."""
+    backoff: BackoffSettings = field(default_factory=BackoffSettings)
+
+
+@dataclass
+class ReflectorStatus:
+    """What the self-monitoring shows of one reflector."""
+
+    state: State = State.SYNCING
+    synced_once: bool = False
+    """The store has been filled, and the resource has not gone since."""
+    last_update: float | None = None
+    """Unix time of the last list, event, bookmark or confirmation of absence."""
+    problem: str = ""
+    """Why the state is not synced, for a person."""
+    object_errors: int = 0
+    lists: Counter[str] = field(default_factory=Counter)
+    watches: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+
+class _Relist(Enum):
+    NOT_NEEDED = "watch on"
+    AT_KNOWN_VERSION = "not older than the version we know"
+    CONSISTENT = "the newest state there is"
+
+
+class _WatchListRefusedError(KubeError):
+    """The server does not stream lists."""
+
+
+class _Snapshot(Generic[RecordT]):
+    """A relist in the making."""
+
+    def __init__(self) -> None:
+        self.records: dict[Key, RecordT] = {}
+        self.skipped: set[Key] = set()
+
+
+class Reflector(Generic[RecordT]):
+    """Lists and watches one resource into one store, for ever."""
+
+    def __init__(
+        self,
+        resource: Resource[RecordT],
+        client: Client,
+        *,
+        namespace: str | None = None,
+        settings: ReflectorSettings | None = None,
+        wall_clock: Callable[[], float],
+        random: Random | None = None,
+        on_change: Callable[[list[Delta], float], None] = lambda _deltas, _received: None,
+        on_state: Callable[[], None] = lambda: None,
+    ) -> None:
+        """A reflector that has not started.
+
+        Args:
+            resource: what to list and watch.
+            client: how to reach the API server.
+            namespace: the one namespace to read, for resources that have such a scope.
+            settings: times and sizes.
+            wall_clock: Unix time, for `last_update`.
+            random: source of jitter.
+            on_change: called with what changed and the event loop's time at which the bytes arrived.
+            on_state: called after every change of the state.
+        """
+        self.resource = resource
+        self.store: Store[RecordT] = Store()
+        self.status = ReflectorStatus()
+        self._client = client
+        self._namespace = namespace
+        self._settings = settings or ReflectorSettings()
+        self._wall_clock = wall_clock
+        self._random = random or Random()  # noqa: S311 - jitter is no secret
+        self._on_change = on_change
+        self._on_state = on_state
+        self._decoder = ObjectDecoder(resource.record)
+        self._backoff = Backoff(self._settings.backoff, self._random)
+        self._watch_list = self._settings.watch_list
+        self._versions: list[str] = []
+        self._resource_version = ""
+        self._relist = _Relist.CONSISTENT
+        self._failures = 0
+        self._worthless_streams = 0
+        self._absences = 0
+        self._turn_ends = 0.0
+        self._logged: deque[tuple[Key | None, str]] = deque(maxlen=_LOGGED_CAUSES)
+
+    async def run(self) -> None:
+        """List and watch until cancelled; no error ends it."""
+        while True:
+            try:
+                await self._list_and_watch()
+                delay = 0.0
+            except (KubeError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                delay = self._react(error)
+            except Exception as error:
+                # A defect of ours: it must neither end the reflector nor freeze its resource silently.
+                log.exception("unexpected error while watching %s", self.resource.plural)
+                self._relist = _Relist.CONSISTENT
+                delay = self._failed(error)
+            # Also with no delay, others get their turn.
+            await asyncio.sleep(delay)
+
+    async def _list_and_watch(self) -> None:
+        if not self._versions:
+            self._versions = await served_versions(
+                self._client, self.resource, self._settings.request_timeout
+            )
+        if self._relist is not _Relist.NOT_NEEDED and not self._watch_list:
+            await self._list()
+        await self._watch(initial=self._relist is not _Relist.NOT_NEEDED)
+
+    # LIST
+
+    async def _list(self) -> None:
+        version = self._relist_version()
+        base = {"limit": str(self._settings.page_size)}
+        if version:
+            base |= {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+        params = self._selected(base)
+        snapshot: _Snapshot[RecordT] = _Snapshot()
+        try:
+            while True:
+                try:
+                    body = await self._get(params)
+                except ApiError as error:
+                    if not (error.expired and "continue" in params):
+                        raise
+                    # As client-go's pager: the rest of the snapshot is gone, so everything in one answer.
+                    snapshot = _Snapshot()
+                    params = self._selected({name: base[name] for name in base if name != "limit"})
+                    continue
+                page = decode_list(body)
+                await self._add_all(snapshot, page.items or [])
+                if not page.metadata.continue_:
+                    break
+                # The token carries version and match, which must not be given again.
+                params = self._selected({"limit": base["limit"], "continue": page.metadata.continue_})
+        except Exception:
+            self.status.lists["error"] += 1
+            raise
+        self._swap(snapshot, page.metadata.resource_version or "")
+
+    async def _get(self, params: dict[str, str]) -> bytes:
+        path = self.resource.path(self._versions[0], self._namespace)
+        return await self._client.get(path, params, read_timeout=self._settings.request_timeout)
+
+    async def _add_all(self, snapshot: _Snapshot[RecordT], items: list[msgspec.Raw]) -> None:
+        loop = asyncio.get_running_loop()
+        for raw in items:
+            if loop.time() >= self._turn_ends:
+                await asyncio.sleep(0)
+                self._turn_ends = loop.time() + self._settings.slice
+            self._add(snapshot, raw)
+
+    def _add(self, snapshot: _Snapshot[RecordT], raw: msgspec.Raw) -> None:
+        try:
+            record = self._decoder.decode(raw)
+        except BadObject as error:
+            snapshot.skipped.add(self._bad_object(error) or f"?{len(snapshot.skipped)}")
+        else:
+            snapshot.records[object_key(record.metadata.namespace, record.metadata.name)] = record
+
+    def _swap(self, snapshot: _Snapshot[RecordT], version: str) -> None:
+        self._resource_version = version
+        self._relist = _Relist.NOT_NEEDED
+        self.status.lists["success"] += 1
+        self.status.synced_once = True
+        # The state first: the facts that the change leads to must see the resource as synced.
+        self._succeeded(
+            f"{len(snapshot.records)} objects, {self.resource.group or 'core'}/{self._versions[0]}"
+        )
+        self._changed(self.store.replace(snapshot.records, snapshot.skipped))
+
+    # WATCH
+
+    async def _watch(self, *, initial: bool) -> None:
+        settings = self._settings
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(round(self._random.uniform(*settings.watch_timeout))),
+            "resourceVersion": self._relist_version() if initial else self._resource_version,
+        }
+        if initial:
+            params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        path = self.resource.path(self._versions[0], self._namespace)
+        started = asyncio.get_running_loop().time()
+        seen = 0
+        try:
+            async with self._client.open(
+                path, self._selected(params), read_timeout=settings.inactivity_limit
+            ) as response:
+                if initial:
+                    await self._initial_events(response)
+                else:
+                    self._succeeded("the watch is back")
+                while line := await self._line(response, settings.inactivity_limit):
+                    self._apply(decode_event(line), asyncio.get_running_loop().time())
+                    seen += 1
+        except Exception as error:
+            if initial and self._relist is not _Relist.NOT_NEEDED:
+                self._give_up_watch_list(error)
+            self.status.watches["error"] += 1
+            raise
+        if seen == 0 and asyncio.get_running_loop().time() - started < settings.shortest_watch:
+            self.status.watches["error"] += 1
+            raise StreamEnded("the watch ended at once and without an event")
+        self.status.watches["success"] += 1
+
+    async def _initial_events(self, response: aiohttp.ClientResponse) -> None:
+        snapshot: _Snapshot[RecordT] = _Snapshot()
+        while line := await self._line(response, self._settings.watch_list_patience):
+            event = decode_event(line)
+            if event.type == "BOOKMARK":
+                identity = decode_identity(event.object)
+                if (identity.annotations or {}).get(INITIAL_EVENTS_END) != "true":
+                    raise _WatchListRefusedError("the server ignores sendInitialEvents")
+                if not identity.resource_version:
+                    raise ProtocolError("the bookmark after the initial events has no resourceVersion")
+                self._swap(snapshot, identity.resource_version)
+                return
+            self._add(snapshot, event.object)
+        raise StreamEnded("the streaming list ended before it was complete")
+
+    def _give_up_watch_list(self, error: Exception) -> None:
+        """Remember a refusal and turn it into a paged LIST; what a LIST would meet as well is raised on."""
+        self.status.lists["error"] += 1
+        if isinstance(error, ApiError):
+            transient = error.unauthorized or error.forbidden or error.absent or error.throttled
+            if (
+                transient
+                or error.expired
+                or error.too_large_resource_version
+                or error.code in {502, 503, 504}
+            ):
+                return
+        elif not isinstance(error, _WatchListRefusedError | ProtocolError | StreamEnded):
+            return
+        self._watch_list = False
+        log.info(
+            "%s: the server does not stream lists, listing in pages instead (%s)", self.resource.plural, error
+        )
+        raise _WatchListRefusedError(str(error)) from error
+
+    async def _line(self, response: aiohttp.ClientResponse, patience: float) -> bytes:
+        """The next line of a stream; empty at its end.
+
+        Raises:
+            StreamEnded: no complete line came for `patience` seconds, or the last line is cut off.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._turn_ends:
+            # Buffered lines are read without ever suspending; the scrape must get its turn.
+            await asyncio.sleep(0)
+            self._turn_ends = loop.time() + self._settings.slice
+        try:
+            async with asyncio.timeout(patience):
+                line = await response.content.readline(max_line_length=self._settings.max_line)
+        except TimeoutError as error:
+            raise StreamEnded(f"no event and no bookmark for {patience:g} s") from error
+        if line and not line.endswith(b"\n"):
+            raise StreamEnded("the connection was cut in the middle of an event")
+        return line
+
+    def _apply(self, event: WatchEvent, received: float) -> None:
+        self._worthless_streams = 0
+        self.status.last_update = self._wall_clock()
+        self.status.events[event.type] += 1
+        if event.type in {"ADDED", "MODIFIED"}:
+            try:
+                record = self._decoder.decode(event.object)
+            except BadObject as error:
+                key = self._bad_object(error)
+                self._changed(self.store.skip(key) if key else [], received)
+                version = error.identity.resource_version
+            else:
+                metadata = record.metadata
+                self._changed(self.store.put(object_key(metadata.namespace, metadata.name), record), received)
+                version = metadata.resource_version
+        else:
+            identity = decode_identity(event.object)
+            if event.type == "DELETED" and identity.name:
+                self._changed(self.store.delete(object_key(identity.namespace, identity.name)), received)
+            version = identity.resource_version
+        self._resource_version = version or self._resource_version
+
+    # Reactions
+
+    def _react(self, error: Exception) -> float:
+        """Put the reflector into the right state after an error; the seconds to wait."""
+        if isinstance(error, _WatchListRefusedError):
+            return 0.0
+        if isinstance(error, ApiError):
+            if error.expired or error.too_large_resource_version:
+                return self._version_refused(error)
+            if error.forbidden:
+                self._set_state(State.FORBIDDEN, str(error))
+                return self._backoff.jittered(self._settings.slow_retry)
+            if error.absent:
+                return self._version_absent(error)
+            if error.throttled and error.retry_after is not None:
+                self._failed(error)
+                return error.retry_after
+        elif isinstance(error, StreamEnded) and self._relist is _Relist.NOT_NEEDED:
+            self._worthless_streams += 1
+            if self._worthless_streams > 1:
+                # A server that sends no bookmarks: a list proves that what we hold is still true.
+                self._worthless_streams = 0
+                self._relist = _Relist.AT_KNOWN_VERSION
+        return self._failed(error)
+
+    def _version_refused(self, error: ApiError) -> float:
+        if self._relist is _Relist.NOT_NEEDED and error.expired:
+            self._relist = _Relist.AT_KNOWN_VERSION
+            return 0.0
+        first_consistent = self._relist is not _Relist.CONSISTENT
+        self._relist = _Relist.CONSISTENT
+        return 0.0 if first_consistent else self._failed(error)
+
+    def _version_absent(self, error: ApiError) -> float:
+        del self._versions[:1]
+        if self._versions:
+            # The same resource under another API version: HyperConverged moves from v1beta1 to v1.
+            self._relist = _Relist.CONSISTENT
+            return 0.0
+        self._absences += 1
+        if self.status.synced_once and self._absences == 1:
+            # A server that starts may not know its custom resources yet: look a second time.
+            return self._backoff.next_delay(asyncio.get_running_loop().time())
+        self._relist = _Relist.CONSISTENT
+        self._resource_version = ""
+        self.status.synced_once = False
+        self.status.last_update = self._wall_clock()
+        self._failures = 0
+        self._set_state(State.ABSENT, str(error))
+        self._changed(self.store.clear())
+        return self._backoff.jittered(self._settings.slow_retry)
+
+    def _failed(self, error: Exception) -> float:
+        self._failures += 1
+        if len(self._versions) > 1 and isinstance(error, ApiError) and error.code == 500:
+            # An API version can fail alone, while its conversion webhook is down during an update.
+            self._versions.append(self._versions.pop(0))
+        if self._failures >= self._settings.failures_until_failing:
+            self._set_state(State.FAILING, str(error) or type(error).__name__)
+        return self._backoff.next_delay(asyncio.get_running_loop().time())
+
+    def _succeeded(self, how: str) -> None:
+        self._failures = self._absences = 0
+        self.status.last_update = self._wall_clock()
+        self._set_state(State.SYNCED, how)
+
+    def _set_state(self, state: State, why: str) -> None:
+        self.status.problem = "" if state is State.SYNCED else why
+        if self.status.state is state:
+            return
+        self.status.state = state
+        level = logging.INFO if state in {State.SYNCED, State.ABSENT} else logging.WARNING
+        log.log(level, "%s is %s: %s", self.resource.plural, state, why)
+        self._on_state()
+
+    def _bad_object(self, error: BadObject) -> Key | None:
+        self.status.object_errors += 1
+        seen = (error.key, error.cause)
+        if seen not in self._logged:
+            self._logged.append(seen)
+            log.warning(
+                "%s %s is left out: %s", self.resource.plural, error.key or "without a name", error.cause
+            )
+        return error.key
+
+    def _changed(self, deltas: list[Delta], received: float | None = None) -> None:
+        if deltas:
+            self._on_change(deltas, asyncio.get_running_loop().time() if received is None else received)
+
+    def _relist_version(self) -> str:
+        return self._resource_version if self._relist is _Relist.AT_KNOWN_VERSION else ""
+
+    def _selected(self, params: dict[str, str]) -> dict[str, Any]:
+        """Query parameters with the resource's selector; empty ones are left out."""
+        selector = {"labelSelector": self.resource.label_selector}
+        return {name: value for name, value in (params | selector).items() if value}

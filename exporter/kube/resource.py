@@ -1,0 +1,44 @@
+"""What is watched: one declaration per API resource.
+
+A declaration names the resource as the API does, the versions this exporter understands, and the record
+type that one object is trimmed to. Everything that depends on the set of watched resources (the
+reflectors, the self-monitoring series, the RBAC rules) is derived from these declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from exporter.records.base import Record
+
+RecordT = TypeVar("RecordT", bound="Record")
+
+
+@dataclass(frozen=True)
+class Resource(Generic[RecordT]):
+    """One API resource that the exporter reads."""
+
+    plural: str
+    """The resource's name in API paths and in the label `resource`: `subscriptions`."""
+    group: str
+    """API group; empty for the core group."""
+    versions: tuple[str, ...]
+    """API versions the record type understands, the one to prefer first."""
+    record: type[RecordT]
+    """What an object is trimmed to."""
+    in_operator_namespace: bool = False
+    """Read in the operator's namespace alone when one is configured, else in all namespaces."""
+    label_selector: str = ""
+    """Keeps objects away that say nothing about us, such as copied ClusterServiceVersions."""
+
+    @property
+    def group_path(self) -> str:
+        """Discovery path of the API group."""
+        return f"/apis/{self.group}" if self.group else "/api"
+
+    def path(self, version: str, namespace: str | None = None) -> str:
+        """LIST and WATCH path in one API version, of one namespace or of all."""
+        scope = f"/namespaces/{namespace}" if namespace and self.in_operator_namespace else ""
+        return f"{self.group_path}/{version}{scope}/{self.plural}"

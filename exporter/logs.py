@@ -1,0 +1,40 @@
+"""Log lines for people (text) and for collectors (JSON), on standard error, times in UTC."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Final
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
+
+_TEXT: Final = "%(asctime)s %(levelname)s %(message)s"
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """The record's time, RFC 3339."""
+        return time.strftime(datefmt or "%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+
+
+class _JsonFormatter(_UtcFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object, without line breaks."""
+        entry = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def configure(level: str, format_: str) -> None:
+    """Send log records of this level and above to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter() if format_ == "json" else _UtcFormatter(_TEXT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

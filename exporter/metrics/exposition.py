@@ -1,0 +1,65 @@
+"""Samples to bytes, in the two text formats that Prometheus reads.
+
+The formats are described in github.com/prometheus/docs `content/docs/instrumenting/exposition_formats.md`
+and in the OpenMetrics 1.0 specification. prometheus_client's writers are the oracle of the tests; they
+are not used for the facts because they sort and escape every sample on every scrape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from enum import Enum
+
+from exporter.metrics.family import Family, Sample
+
+
+class Format(Enum):
+    """A text format and the content type that announces it."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def header(family: Family, format_: Format) -> str:
+    """The comment lines before a family's samples."""
+    help_text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    name = family.name
+    if format_ is Format.OPENMETRICS:
+        help_text = help_text.replace('"', '\\"')
+        if family.type == "counter":
+            name = name.removesuffix("_total")
+    lines = [f"# HELP {name} {help_text}\n", f"# TYPE {name} {family.type}\n"]
+    if format_ is Format.OPENMETRICS and family.unit:
+        lines.append(f"# UNIT {name} {family.unit}\n")
+    return "".join(lines)
+
+
+def render(family: Family, samples: Iterable[Sample]) -> str:
+    """Sample lines, sorted by their labels; the same in both formats.
+
+    A label set that comes twice is given once, and a value that is no number is left out: either would
+    make Prometheus refuse the whole page.
+    """
+    unique = dict(samples)
+    return "".join(
+        f"{family.name}{_labels(family.labels, values)} {number(value)}\n"
+        for values, value in sorted(unique.items())
+        if math.isfinite(value)
+    )
+
+
+def number(value: float) -> str:
+    """A value without an exponent or fraction where none is needed."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    pairs = (f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
+    return "{" + ",".join(pairs) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

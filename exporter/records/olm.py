@@ -1,0 +1,242 @@
+"""Objects of the Operator Lifecycle Manager: operators.coreos.com (operator-framework/api)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from exporter.kube.resource import Resource
+from exporter.records.base import Condition, Metadata, Part, Record
+
+_GROUP: Final = "operators.coreos.com"
+
+
+class ObjectReference(Part, frozen=True):
+    """A reference to another object."""
+
+    name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+
+
+class SubscriptionSpec(Part, frozen=True):
+    """What the administrator subscribed to; `name` is the package."""
+
+    name: str | None = None
+    channel: str | None = None
+    source: str | None = None
+    source_namespace: str | None = None
+    install_plan_approval: str | None = None
+
+
+class SubscriptionStatus(Part, frozen=True):
+    """What the catalog operator made of it.
+
+    `currentCSV` is the target of the latest resolution; `installedCSV` follows as soon as that CSV's
+    object exists, in whatever phase, so neither says that anything is installed.
+    """
+
+    state: str | None = None
+    current_csv: str | None = msgspec.field(default=None, name="currentCSV")
+    installed_csv: str | None = msgspec.field(default=None, name="installedCSV")
+    install_plan_ref: ObjectReference | None = None
+    conditions: list[Condition] | None = None
+
+
+class Subscription(Record, frozen=True):
+    """A wish to have a package of a catalog installed and kept up to date."""
+
+    spec: SubscriptionSpec | None = None
+    status: SubscriptionStatus | None = None
+
+    @property
+    def package(self) -> str:
+        """The package's name in its catalog; a Subscription's own name is free."""
+        return (self.spec and self.spec.name) or ""
+
+    @property
+    def channel(self) -> str:
+        """The update channel; empty means the package's default channel."""
+        return (self.spec and self.spec.channel) or ""
+
+    @property
+    def source(self) -> str:
+        """Name of the CatalogSource."""
+        return (self.spec and self.spec.source) or ""
+
+    @property
+    def source_namespace(self) -> str:
+        """Namespace of the CatalogSource."""
+        return (self.spec and self.spec.source_namespace) or ""
+
+    @property
+    def approval(self) -> str:
+        """The configured approval strategy; empty means Automatic."""
+        return (self.spec and self.spec.install_plan_approval) or ""
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Conditions; each of them is abnormal when True."""
+        return (self.status and self.status.conditions) or []
+
+
+class InstallPlanSpec(Part, frozen=True):
+    """What is to be installed, and whether somebody has to say yes."""
+
+    approval: str | None = None
+    approved: bool | None = None
+
+
+class InstallPlan(Record, frozen=True):
+    """One step of an operator's installation or update."""
+
+    spec: InstallPlanSpec | None = None
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Nobody has approved it yet, whatever its phase says."""
+        return self.spec is not None and self.spec.approved is False
+
+    @property
+    def approval(self) -> str:
+        """Approval strategy, fixed when the plan was made; empty means Automatic."""
+        return (self.spec and self.spec.approval) or ""
+
+
+class ClusterServiceVersionMetadata(Metadata, frozen=True):
+    """Metadata with the annotations that OLM writes from the bundle."""
+
+    annotations: dict[str, str] | None = None
+
+
+class ClusterServiceVersionSpec(Part, frozen=True):
+    """The operator's version; `replaces` is overwritten by OLM with what was really installed before."""
+
+    version: str | None = None
+    replaces: str | None = None
+
+
+class PhaseChange(Part, frozen=True):
+    """One entry of `status.conditions`: a history of phases, the oldest first, at most 20."""
+
+    phase: str | None = None
+    reason: str | None = None
+    last_transition_time: datetime | None = None
+
+
+class ClusterServiceVersionStatus(Part, frozen=True):
+    """Where the installation of this version stands."""
+
+    phase: str | None = None
+    reason: str | None = None
+    conditions: list[PhaseChange] | None = None
+
+
+class ClusterServiceVersion(Record, frozen=True):
+    """One installed, or to be installed, version of an operator."""
+
+    metadata: ClusterServiceVersionMetadata
+    spec: ClusterServiceVersionSpec | None = None
+    status: ClusterServiceVersionStatus | None = None
+
+    @property
+    def version(self) -> str:
+        """The operator's version; empty when the bundle names none."""
+        return (self.spec and self.spec.version) or ""
+
+    @property
+    def replaces(self) -> str:
+        """Name of the CSV that this one was installed over."""
+        return (self.spec and self.spec.replaces) or ""
+
+    @property
+    def phase(self) -> str:
+        """Pending, InstallReady, Installing, Succeeded, Failed, Replacing, Deleting or empty."""
+        return (self.status and self.status.phase) or ""
+
+    @property
+    def has_succeeded(self) -> bool:
+        """It was installed once; flaps afterwards, and being replaced, do not undo that."""
+        if self.phase in {"Succeeded", "Replacing", "Deleting"}:
+            return True
+        changes = (self.status and self.status.conditions) or []
+        return any(change.phase == "Succeeded" for change in changes)
+
+
+class RegistryConnection(Part, frozen=True):
+    """OLM's gRPC connection to the catalog's registry pod."""
+
+    last_observed_state: str | None = None
+
+
+class CatalogSourceStatus(Part, frozen=True):
+    """Health of a catalog; `latestImageRegistryPoll` is the last attempt, not the last new content."""
+
+    connection_state: RegistryConnection | None = None
+    latest_image_registry_poll: datetime | None = None
+
+
+class CatalogSource(Record, frozen=True):
+    """A catalog that packages come from."""
+
+    status: CatalogSourceStatus | None = None
+
+    @property
+    def ready(self) -> bool:
+        """OLM is connected to it; IDLE, CONNECTING and TRANSIENT_FAILURE are not ready."""
+        connection = self.status and self.status.connection_state
+        return bool(connection and connection.last_observed_state == "READY")
+
+    @property
+    def last_poll(self) -> datetime | None:
+        """When the catalog's image was last looked for."""
+        return self.status.latest_image_registry_poll if self.status else None
+
+
+class OperatorConditionSpec(Part, frozen=True):
+    """What the operator says of itself, and what an administrator says over its head."""
+
+    conditions: list[Condition] | None = None
+    overrides: list[Condition] | None = None
+
+
+class OperatorConditionStatus(Part, frozen=True):
+    """What OLM has taken over from the spec."""
+
+    conditions: list[Condition] | None = None
+
+
+class OperatorCondition(Record, frozen=True):
+    """An operator's word to OLM about itself; it has the name of the CSV and dies with it."""
+
+    spec: OperatorConditionSpec | None = None
+    status: OperatorConditionStatus | None = None
+
+    @property
+    def overrides(self) -> list[Condition]:
+        """Conditions an administrator has set in place of the operator's."""
+        return (self.spec and self.spec.overrides) or []
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Conditions as OLM has taken them over."""
+        return (self.status and self.status.conditions) or []
+
+
+SUBSCRIPTIONS = Resource("subscriptions", _GROUP, ("v1alpha1",), Subscription, in_operator_namespace=True)
+INSTALL_PLANS = Resource("installplans", _GROUP, ("v1alpha1",), InstallPlan, in_operator_namespace=True)
+CLUSTER_SERVICE_VERSIONS = Resource(
+    "clusterserviceversions",
+    _GROUP,
+    ("v1alpha1",),
+    ClusterServiceVersion,
+    in_operator_namespace=True,
+    # OLM copies the CSV of a global operator into every namespace.
+    label_selector="!olm.copiedFrom",
+)
+CATALOG_SOURCES = Resource("catalogsources", _GROUP, ("v1alpha1",), CatalogSource)
+OPERATOR_CONDITIONS = Resource(
+    "operatorconditions", _GROUP, ("v2", "v1"), OperatorCondition, in_operator_namespace=True
+)

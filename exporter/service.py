@@ -1,0 +1,83 @@
+"""A pipeline behind a web server, from start to SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from exporter.facts.cluster import Scope
+from exporter.kube.credentials import Credentials
+from exporter.pipeline import Pipeline
+from exporter.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS: Final = 1.0
+"""After SIGTERM: time in which probes see that we are not ready any more."""
+
+
+class ServiceError(Exception):
+    """The service cannot start; the text is one sentence for the person who started it."""
+
+
+async def serve(
+    credentials: Credentials, *, scope: Scope, address: tuple[str, int], revision: str = ""
+) -> int:
+    """Watch a cluster and serve its metrics until SIGTERM or SIGINT; the exit status.
+
+    Raises:
+        CredentialsError: there are no usable credentials.
+        ServiceError: the address cannot be listened on.
+    """
+    # Wrong credentials are the fault of whoever started us: say so now, not in a log line every 30 s.
+    await credentials.current()
+    stop = stop_signals()
+    pipeline = Pipeline(credentials, scope=scope, revision=revision)
+    async with running(pipeline, address) as (web, port):
+        log.info("listening on %s:%d", address[0] or "*", port)
+        received = await stop
+        log.info("%s: finishing", received.name)
+        await web.stop(LINGER_SECONDS if received is signal.SIGTERM else 0.0)
+    return 0
+
+
+@asynccontextmanager
+async def running(pipeline: Pipeline, address: tuple[str, int]) -> AsyncIterator[tuple[WebServer, int]]:
+    """The pipeline and its web server at work; the server and the port it listens on.
+
+    Raises:
+        ServiceError: the address cannot be listened on.
+    """
+    web = WebServer(pipeline)
+    host, port = address
+    try:
+        port = await web.start(host, port)
+    except OSError as error:
+        await web.stop()
+        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {error.strerror}") from error
+    watching = asyncio.create_task(pipeline.run(), name="pipeline")
+    try:
+        yield web, port
+    finally:
+        await web.stop()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+def stop_signals() -> asyncio.Future[signal.Signals]:
+    """A future that holds the first SIGTERM or SIGINT to arrive."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def on_signal(received: signal.Signals) -> None:
+        if not stop.done():
+            stop.set_result(received)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, on_signal, each)
+    return stop

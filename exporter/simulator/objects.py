@@ -1,0 +1,326 @@
+"""API objects as OpenShift, OLM and HyperConverged write them, for stories.
+
+Only what a reader of the cluster would look at is filled in, but what is there passes the products' own
+schemas, so a story can be told to a real API server as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+ApiObject: TypeAlias = dict[str, Any]
+
+NAMESPACE: Final = "openshift-cnv"
+PACKAGE: Final = "kubevirt-hyperconverged"
+CATALOG: Final = "redhat-operators"
+CATALOG_NAMESPACE: Final = "openshift-marketplace"
+HYPERCONVERGED: Final = "kubevirt-hyperconverged"
+
+_DIGEST: Final = "sha256:" + "0" * 64
+
+
+def time(moment: datetime) -> str:
+    """A time as the API writes it: UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def csv_name(version: str) -> str:
+    """Name of the ClusterServiceVersion of a version."""
+    return f"kubevirt-hyperconverged-operator.v{version}"
+
+
+def condition(type_: str, status: str, since: datetime, reason: str = "", message: str = "") -> ApiObject:
+    """A status condition."""
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": time(since),
+    }
+
+
+def _object(
+    api_version: str,
+    kind: str,
+    name: str,
+    *,
+    created: datetime,
+    namespace: str = "",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    spec: ApiObject | None = None,
+    status: ApiObject | None = None,
+) -> ApiObject:
+    metadata: ApiObject = {"name": name, "creationTimestamp": time(created)}
+    if namespace:
+        metadata["namespace"] = namespace
+    if labels:
+        metadata["labels"] = dict(labels)
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    whole: ApiObject = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec or {}}
+    if status is not None:
+        whole["status"] = status
+    return whole
+
+
+def release(
+    version: str, started: datetime, completed: datetime | None, *, given_up: bool = False
+) -> ApiObject:
+    """One entry of ClusterVersion's history: completed, under way, or given up."""
+    done = completed is not None and not given_up
+    return {
+        "state": "Completed" if done else "Partial",
+        "version": version,
+        "image": f"quay.io/openshift-release-dev/ocp-release@{_DIGEST}",
+        "startedTime": time(started),
+        "completionTime": time(completed) if completed else None,
+        "verified": True,
+    }
+
+
+def cluster_version(history: list[ApiObject], *, channel: str, created: datetime) -> ApiObject:
+    """OpenShift's version; `history` with the newest entry first."""
+    newest = history[0]
+    return _object(
+        "config.openshift.io/v1",
+        "ClusterVersion",
+        "version",
+        created=created,
+        spec={"clusterID": "00000000-0000-4000-8000-000000000000", "channel": channel},
+        status={
+            "desired": {"version": newest["version"], "image": newest["image"]},
+            "history": history,
+            "observedGeneration": 1,
+            "versionHash": "story",
+            "availableUpdates": None,
+        },
+    )
+
+
+def cluster_operator(name: str, *, since: datetime, available: bool = True) -> ApiObject:
+    """One of OpenShift's operators."""
+    status = condition("Available", "True" if available else "False", since, "AsExpected")
+    return _object(
+        "config.openshift.io/v1", "ClusterOperator", name, created=since, status={"conditions": [status]}
+    )
+
+
+def infrastructure(
+    *, created: datetime, control_plane: str = "HighlyAvailable", workers: str = "HighlyAvailable"
+) -> ApiObject:
+    """The cluster's topology."""
+    return _object(
+        "config.openshift.io/v1",
+        "Infrastructure",
+        "cluster",
+        created=created,
+        spec={"cloudConfig": {"name": ""}, "platformSpec": {"type": "None"}},
+        status={
+            "controlPlaneTopology": control_plane,
+            "infrastructureTopology": workers,
+            "infrastructureName": "story",
+            "apiServerURL": "https://api.story.example:6443",
+            "apiServerInternalURI": "https://api-int.story.example:6443",
+            "etcdDiscoveryDomain": "",
+            "cpuPartitioning": "None",
+        },
+    )
+
+
+def catalog_source(*, created: datetime, polled: datetime, state: str = "READY") -> ApiObject:
+    """The catalog that the package comes from."""
+    return _object(
+        "operators.coreos.com/v1alpha1",
+        "CatalogSource",
+        CATALOG,
+        namespace=CATALOG_NAMESPACE,
+        created=created,
+        spec={
+            "sourceType": "grpc",
+            "image": "registry.redhat.io/redhat/redhat-operator-index:v4.18",
+            "updateStrategy": {"registryPoll": {"interval": "240m"}},
+        },
+        status={
+            "connectionState": {
+                "address": f"{CATALOG}.{CATALOG_NAMESPACE}.svc:50051",
+                "lastConnect": time(created),
+                "lastObservedState": state,
+            },
+            "latestImageRegistryPoll": time(polled),
+        },
+    )
+
+
+def subscription(
+    *,
+    created: datetime,
+    installed: str,
+    current: str = "",
+    name: str = "hco-operatorhub",
+    package: str = PACKAGE,
+    channel: str = "stable",
+    approval: str = "Automatic",
+    plan: str = "",
+    conditions: Iterable[ApiObject] = (),
+) -> ApiObject:
+    """A Subscription; an update is pending when `current` is given and differs from `installed`."""
+    current = current or installed
+    status: ApiObject = {
+        "state": "AtLatestKnown" if current == installed else "UpgradePending",
+        "installedCSV": installed,
+        "currentCSV": current,
+        "lastUpdated": time(created),
+        "conditions": list(conditions),
+    }
+    if plan:
+        status["installPlanRef"] = {
+            "apiVersion": "operators.coreos.com/v1alpha1",
+            "kind": "InstallPlan",
+            "namespace": NAMESPACE,
+            "name": plan,
+        }
+    return _object(
+        "operators.coreos.com/v1alpha1",
+        "Subscription",
+        name,
+        namespace=NAMESPACE,
+        created=created,
+        labels={f"operators.coreos.com/{package}.{NAMESPACE}": ""},
+        spec={
+            "name": package,
+            "channel": channel,
+            "source": CATALOG,
+            "sourceNamespace": CATALOG_NAMESPACE,
+            "installPlanApproval": approval,
+        },
+        status=status,
+    )
+
+
+def install_plan(
+    name: str, *, created: datetime, csv: str, approval: str = "Manual", approved: bool = False
+) -> ApiObject:
+    """A plan; one that nobody has approved waits."""
+    return _object(
+        "operators.coreos.com/v1alpha1",
+        "InstallPlan",
+        name,
+        namespace=NAMESPACE,
+        created=created,
+        labels={f"operators.coreos.com/{PACKAGE}.{NAMESPACE}": ""},
+        spec={
+            "approval": approval,
+            "approved": approved,
+            "clusterServiceVersionNames": [csv],
+            "generation": 1,
+        },
+        status={
+            "phase": "Complete" if approved else "RequiresApproval",
+            "catalogSources": [CATALOG],
+        },
+    )
+
+
+def cluster_service_version(version: str, *, created: datetime, succeeded: datetime) -> ApiObject:
+    """An installed version of the operator."""
+    changes = [
+        {
+            "phase": phase,
+            "reason": reason,
+            "lastTransitionTime": time(moment),
+            "lastUpdateTime": time(moment),
+        }
+        for phase, reason, moment in (
+            ("Pending", "RequirementsUnknown", created),
+            ("InstallReady", "AllRequirementsMet", created),
+            ("Installing", "InstallSucceeded", created),
+            ("Succeeded", "InstallSucceeded", succeeded),
+        )
+    ]
+    properties = (
+        '{"properties":[{"type":"olm.package","value":'
+        f'{{"packageName":"{PACKAGE}","version":"{version}"}}}}]}}'
+    )
+    return _object(
+        "operators.coreos.com/v1alpha1",
+        "ClusterServiceVersion",
+        csv_name(version),
+        namespace=NAMESPACE,
+        created=created,
+        labels={f"operators.coreos.com/{PACKAGE}.{NAMESPACE}": "", "olm.managed": "true"},
+        annotations={"operatorframework.io/properties": properties},
+        spec={
+            "displayName": "OpenShift Virtualization",
+            "version": version,
+            "install": {"strategy": "deployment", "spec": {"deployments": []}},
+        },
+        status={
+            "phase": "Succeeded",
+            "reason": "InstallSucceeded",
+            "lastTransitionTime": time(succeeded),
+            "lastUpdateTime": time(succeeded),
+            "conditions": changes,
+        },
+    )
+
+
+def operator_condition(
+    version: str, *, since: datetime, upgradeable: bool = True, reason: str = "Upgradeable"
+) -> ApiObject:
+    """The operator's word to OLM."""
+    said = condition("Upgradeable", "True" if upgradeable else "False", since, reason)
+    return _object(
+        "operators.coreos.com/v2",
+        "OperatorCondition",
+        csv_name(version),
+        namespace=NAMESPACE,
+        created=since,
+        spec={"conditions": [said], "deployments": ["hco-operator"]},
+        # OLM notes which generation it has taken over; the object is written once here.
+        status={"conditions": [said | {"observedGeneration": 1}]},
+    )
+
+
+def hyperconverged(version: str, *, created: datetime, since: datetime) -> ApiObject:
+    """A HyperConverged whose operands are all rolled out."""
+    states = {
+        "ReconcileComplete": "True",
+        "Available": "True",
+        "Progressing": "False",
+        "Degraded": "False",
+        "Upgradeable": "True",
+    }
+    return _object(
+        "hco.kubevirt.io/v1",
+        "HyperConverged",
+        HYPERCONVERGED,
+        namespace=NAMESPACE,
+        created=created,
+        status={
+            "versions": [{"name": "operator", "version": version}],
+            "conditions": [
+                condition(type_, state, since, "ReconcileCompleted") for type_, state in states.items()
+            ],
+        },
+    )
+
+
+def kubevirt(version: str, *, created: datetime) -> ApiObject:
+    """A KubeVirt that runs the version it is to have."""
+    return _object(
+        "kubevirt.io/v1",
+        "KubeVirt",
+        "kubevirt-kubevirt-hyperconverged",
+        namespace=NAMESPACE,
+        created=created,
+        status={
+            "phase": "Deployed",
+            "operatorVersion": version,
+            "observedKubeVirtVersion": version,
+            "targetKubeVirtVersion": version,
+        },
+    )

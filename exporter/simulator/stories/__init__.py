@@ -1,0 +1,10 @@
+"""The stories that the demo and the tests tell."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exporter.simulator.script import Story
+from exporter.simulator.stories import support
+
+STORIES: Final[dict[str, Story]] = {story.name: story for story in support.STORIES}

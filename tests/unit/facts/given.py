@@ -1,0 +1,49 @@
+"""From API objects to the exposition text of chosen families, without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from exporter.facts import RESOURCES, SUBJECTS, Facts
+from exporter.facts.cluster import Availability, Cluster, Scope
+from exporter.kube.decoding import ObjectDecoder, object_key
+from exporter.kube.resource import Resource
+from exporter.metrics.exposition import Format
+from exporter.metrics.page import FactsPage
+from exporter.records.base import Record
+from exporter.simulator.kinds import KINDS
+
+PLURALS = {kind.kind: kind.plural for kind in KINDS}
+
+
+def facts_of(*objects: dict[str, Any], scope: Scope | None = None) -> Facts:
+    """Facts of a cluster that holds exactly these objects."""
+    records: dict[str, dict[str, Record]] = {resource.plural: {} for resource in RESOURCES}
+    decoders = {resource.plural: ObjectDecoder(resource.record) for resource in RESOURCES}
+    for obj in objects:
+        plural = PLURALS[obj["kind"]]
+        record = decoders[plural].decode(msgspec.json.encode(obj))
+        records[plural][object_key(record.metadata.namespace, record.metadata.name)] = record
+    return Facts(Cluster(records, scope or Scope()))
+
+
+def page_of(
+    *objects: dict[str, Any],
+    families: Iterable[str] = (),
+    absent: Iterable[Resource[Any]] = (),
+    unknown: Iterable[Resource[Any]] = (),
+    scope: Scope | None = None,
+) -> str:
+    """The sample lines of the named families (prefix virt_upgrade_ left out), in the page's order."""
+    availability = {resource.plural: Availability.KNOWN for resource in RESOURCES}
+    availability |= {resource.plural: Availability.ABSENT for resource in absent}
+    availability |= {resource.plural: Availability.UNKNOWN for resource in unknown}
+    page = FactsPage(SUBJECTS)
+    page.update(facts_of(*objects, scope=scope), availability)
+    assert not page.rule_errors
+    wanted = tuple(f"virt_upgrade_{name}" for name in families)
+    lines = [line for line in page.render(Format.TEXT).splitlines(keepends=True) if not line.startswith("#")]
+    return "".join(line for line in lines if not wanted or line.split("{")[0].split(" ")[0] in wanted)
