@@ -72,6 +72,8 @@ def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = 
     shown = default or (", ".join(option.default) if isinstance(option.default, tuple) else option.default)
     parser.add_argument(
         f"--{option.name}",
+        # argparse would turn the dashes of the name into underscores.
+        dest=option.name,
         help=option.help + (f"; default {shown}" if shown else ""),
         metavar=option.metavar,
         choices=option.choices or None,

@@ -1,4 +1,7 @@
-"""The metrics reference, made from the declarations: `python -m exporter.metrics.reference > docs/metrics.md`."""
+"""The metrics reference, made from the declarations.
+
+`python -m exporter.metrics.reference > docs/metrics.md`
+"""
 
 from __future__ import annotations
 
