@@ -156,7 +156,10 @@ class FileCredentials(Credentials):
                 config.load_incluster_config(client_configuration=configuration, try_refresh_token=False)
             else:
                 await self._load_kubeconfig(config, configuration)
-        except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        except CredentialsError:
+            raise
+        except Exception as error:
+            # A kubeconfig can be wrong in any way, and the library raises whatever it stumbles over.
             text = " ".join(str(error).split()) or type(error).__name__
             raise CredentialsError(f"cannot use {self._name()}: {text}") from error
         return configuration

@@ -42,6 +42,8 @@ class Seen:
     verb: Verb
     resource: str
     """Plural; empty for discovery."""
+    version: str
+    """API version in the path; empty for discovery of groups."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
 
@@ -94,6 +96,7 @@ class Fault:
     resource: str | None = None
     verbs: tuple[Verb, ...] = ()
     """All when empty."""
+    version: str | None = None
     times: int | None = None
     """How many requests; None until it is removed."""
     hits: int = 0
@@ -101,8 +104,8 @@ class Fault:
     def matches(self, seen: Seen) -> bool:
         """Whether it applies to a request."""
         spent = self.times is not None and self.hits >= self.times
-        mine = self.resource in {None, seen.resource} and (not self.verbs or seen.verb in self.verbs)
-        return mine and not spent
+        mine = self.resource in {None, seen.resource} and self.version in {None, seen.version}
+        return mine and (not self.verbs or seen.verb in self.verbs) and not spent
 
 
 def status_body(code: int, reason: str, message: str, **more: object) -> bytes:
@@ -171,10 +174,11 @@ class Faults:
         *,
         resource: str | None = None,
         verbs: tuple[Verb, ...] = (),
+        version: str | None = None,
         times: int | None = None,
     ) -> Fault:
         """Switch a fault on."""
-        fault = Fault(action, resource, verbs, times)
+        fault = Fault(action, resource, verbs, version, times)
         self._faults.append(fault)
         return fault
 
@@ -227,7 +231,8 @@ def classify(request: web.BaseRequest) -> Seen:
     """What a request asks for, from its path and query."""
     parts = request.path.strip("/").split("/")
     query = dict(request.query)
-    rest = parts[3:] if parts[0] == "apis" else parts[2:]
+    root = 3 if parts[0] == "apis" else 2
+    version, rest = ("".join(parts[root - 1 : root]), parts[root:])
     if len(rest) > 2 and rest[0] == "namespaces":
         rest = rest[2:]
     resource = rest[0] if rest else ""
@@ -241,7 +246,7 @@ def classify(request: web.BaseRequest) -> Seen:
         verb = Verb.WATCH_LIST if "sendInitialEvents" in query else Verb.WATCH
     else:
         verb = Verb.LIST
-    return Seen(verb, resource, query, dict(request.headers))
+    return Seen(verb, resource, version, query, dict(request.headers))
 
 
 class EventStream:

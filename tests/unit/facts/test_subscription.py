@@ -18,7 +18,8 @@ OLD, NEW = objects.csv_name("4.18.3"), objects.csv_name("4.18.8")
 
 
 def ours(**changes: Any) -> dict[str, Any]:
-    return objects.subscription(**({"created": BORN, "installed": OLD} | changes))
+    given: dict[str, Any] = {"created": BORN, "installed": OLD} | changes
+    return objects.subscription(**given)
 
 
 def neighbour(approval: str, namespace: str = objects.NAMESPACE) -> dict[str, Any]:
@@ -308,6 +309,8 @@ def test_what_is_forbidden_takes_only_its_own_families_away(resource: Any, gone:
 
 def test_times_are_the_same_in_every_zone() -> None:
     catalog = objects.catalog_source(created=BORN, polled=T)
-    catalog["status"]["latestImageRegistryPoll"] = (T + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S+02:00")
+    catalog["status"]["latestImageRegistryPoll"] = (T + timedelta(hours=2)).strftime(
+        "%Y-%m-%dT%H:%M:%S+02:00"
+    )
     page = page_of(ours(), catalog, families=["catalog_source_last_poll_timestamp_seconds"])
     assert page.endswith(f" {int((T).timestamp())}\n")

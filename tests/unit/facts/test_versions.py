@@ -29,7 +29,9 @@ def completed(version: str, at: datetime = T) -> dict[str, Any]:
 
 def hco(version: str, *, progressing: str = "False", since: datetime = T, **fields: Any) -> dict[str, Any]:
     obj = objects.hyperconverged(version, created=BORN, since=since)
-    next(each for each in obj["status"]["conditions"] if each["type"] == "Progressing")["status"] = progressing
+    next(each for each in obj["status"]["conditions"] if each["type"] == "Progressing")["status"] = (
+        progressing
+    )
     return obj | fields
 
 
@@ -124,13 +126,14 @@ def test_skew_since_is_the_first_completion_of_the_present_minor() -> None:
         families=["condition_since_timestamp_seconds"],
     )
     assert page == (
-        'virt_upgrade_condition_since_timestamp_seconds{condition="version_skew"} '
-        f"{int(T.timestamp())}\n"
+        f'virt_upgrade_condition_since_timestamp_seconds{{condition="version_skew"}} {int(T.timestamp())}\n'
     )
 
 
 def test_skew_since_is_absent_while_the_pair_is_supported() -> None:
-    page = page_of(openshift(completed("4.18.3")), hco("4.18.8"), families=["condition_since_timestamp_seconds"])
+    page = page_of(
+        openshift(completed("4.18.3")), hco("4.18.8"), families=["condition_since_timestamp_seconds"]
+    )
     assert page == ""
 
 

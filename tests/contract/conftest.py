@@ -1,0 +1,26 @@
+"""Every contract test runs on the simulated API server and on a real one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.contract.backend import Backend
+from tests.contract.simulated import simulated_backend
+
+SIMULATOR = "simulator"
+REAL = "kube-apiserver"
+
+
+@pytest.fixture(params=[SIMULATOR, pytest.param(REAL, marks=pytest.mark.real)])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    """An API server without any object of the exporter's kinds."""
+    if request.param == SIMULATOR:
+        async with simulated_backend() as simulated:
+            yield simulated
+        return
+    real: Any = request.getfixturevalue("real_backend")
+    async with real() as started:
+        yield started
