@@ -17,6 +17,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     exposition,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -88,6 +89,8 @@ class SelfMonitoring:
 
     def __init__(self, look: Callable[[], Watching]) -> None:
         """With a function that looks at the reflectors now."""
+        # A series of its own for the birth of each counter would tell nobody anything.
+        disable_created_metrics()
         self._registry = CollectorRegistry()
         self._registry.register(_FamiliesCollector(look))
         self.event_latency = Histogram(
