@@ -90,6 +90,9 @@ class ReflectorSettings:
     """Pace, before jitter, of looking for a forbidden or absent resource again."""
     shortest_watch: float = 1.0
     """A stream without an event that ends before this is counted as a failure."""
+    refusals_until_believed: int = 3
+    """Answers 403 or 404 in a row before a resource that was synced counts as forbidden or absent: an API
+    server that has just started denies and misses everything for a second or two."""
     failures_until_failing: int = 2
     """Failures in a row from which on the state says so: one reset of a connection is daily life."""
     slice: float = 0.005
@@ -179,7 +182,7 @@ class Reflector(Generic[RecordT]):
         self._relist = _Relist.CONSISTENT
         self._failures = 0
         self._worthless_streams = 0
-        self._absences = 0
+        self._refusals = 0
         self._turn_ends = 0.0
         self._logged: deque[tuple[Key | None, str]] = deque(maxlen=_LOGGED_CAUSES)
 
@@ -392,11 +395,8 @@ class Reflector(Generic[RecordT]):
         if isinstance(error, ApiError):
             if error.expired or error.too_large_resource_version:
                 return self._version_refused(error)
-            if error.forbidden:
-                self._set_state(State.FORBIDDEN, str(error))
-                return self._backoff.jittered(self._settings.slow_retry)
-            if error.absent:
-                return self._version_absent(error)
+            if error.forbidden or error.absent:
+                return self._refused(error)
             if error.throttled and error.retry_after is not None:
                 self._failed(error)
                 return error.retry_after
@@ -416,16 +416,18 @@ class Reflector(Generic[RecordT]):
         self._relist = _Relist.CONSISTENT
         return 0.0 if first_consistent else self._failed(error)
 
-    def _version_absent(self, error: ApiError) -> float:
-        del self._versions[:1]
-        if self._versions:
-            # The same resource under another API version: HyperConverged moves from v1beta1 to v1.
-            self._relist = _Relist.CONSISTENT
-            return 0.0
-        self._absences += 1
-        if self.status.synced_once and self._absences == 1:
-            # A server that starts may not know its custom resources yet: look a second time.
+    def _refused(self, error: ApiError) -> float:
+        if error.absent:
+            del self._versions[:1]
+            if self._versions:
+                # The same resource under another API version: HyperConverged moves from v1beta1 to v1.
+                return 0.0
+        self._refusals += 1
+        if self.status.synced_once and self._refusals < self._settings.refusals_until_believed:
             return self._backoff.next_delay(asyncio.get_running_loop().time())
+        if error.forbidden:
+            self._set_state(State.FORBIDDEN, str(error))
+            return self._backoff.jittered(self._settings.slow_retry)
         self._relist = _Relist.CONSISTENT
         self._resource_version = ""
         self.status.synced_once = False
@@ -445,7 +447,7 @@ class Reflector(Generic[RecordT]):
         return self._backoff.next_delay(asyncio.get_running_loop().time())
 
     def _succeeded(self, how: str) -> None:
-        self._failures = self._absences = 0
+        self._failures = self._refusals = 0
         self.status.last_update = self._wall_clock()
         self._set_state(State.SYNCED, how)
 

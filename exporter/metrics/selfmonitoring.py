@@ -90,7 +90,7 @@ class SelfMonitoring:
     def __init__(self, look: Callable[[], Watching]) -> None:
         """With a function that looks at the reflectors now."""
         # A series of its own for the birth of each counter would tell nobody anything.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._registry.register(_FamiliesCollector(look))
         self.event_latency = Histogram(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from tests.contract.backend import Backend
+from tests.contract.real import real_backend
 from tests.contract.simulated import simulated_backend
 
 SIMULATOR = "simulator"
@@ -21,6 +21,5 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
         async with simulated_backend() as simulated:
             yield simulated
         return
-    real: Any = request.getfixturevalue("real_backend")
-    async with real() as started:
-        yield started
+    async with real_backend(request.getfixturevalue("kube_apiserver")) as real:
+        yield real
