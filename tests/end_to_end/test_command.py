@@ -1,0 +1,81 @@
+"""The installed command: start, what it prints, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.contract.simulated import simulated_backend
+from tests.contract.watched import catalog, until
+from tests.end_to_end.installed import COMMAND, installed
+from tests.servers.waiting import eventually
+
+
+async def test_the_demo_answers_within_three_seconds_and_ends_with_ctrl_c() -> None:
+    async with installed("demo") as running:
+        page = await running.metrics()
+        answered = asyncio.get_running_loop().time() - running.started
+        assert "virt_upgrade_exporter_build_info" in page
+        assert answered < 3
+        assert (await running.end(signal.SIGINT))[0] == 0
+    text = "\n".join(running.lines)
+    assert "look at" in text.lower()
+    assert "Traceback" not in text
+
+
+async def test_sigterm_ends_with_status_0_within_five_seconds(tmp_path: Path) -> None:
+    async with simulated_backend() as backend:
+        kubeconfig = backend.kubeconfig(tmp_path / "config")
+        async with installed("serve", "--kubeconfig", str(kubeconfig)) as running:
+            await running.metrics()
+            status, took = await running.end()
+    assert status == 0
+    assert took < 5
+    assert any(line.endswith("SIGTERM: finishing") for line in running.lines)
+
+
+async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> None:
+    async with simulated_backend() as backend:
+        kubeconfig = backend.kubeconfig(tmp_path / "config")
+        async with installed("serve", "--kubeconfig", str(kubeconfig)) as running:
+            await eventually(running.ready, "ready")
+            for number in range(100):
+                await backend.apply(catalog("redhat-operators", state=("IDLE", "READY")[number % 2]))
+            expected = 'events_total{resource="catalogsources",type="MODIFIED"} 99.0'
+
+            async def counted() -> bool:
+                return expected in await running.metrics()
+
+            await eventually(counted, expected)
+            await backend.stop()
+            await until(lambda: sum("is failing" in line for line in running.lines) == 10)
+            await backend.start()
+            await until(lambda: sum("is synced" in line for line in running.lines) == 20)
+            assert (await running.end())[0] == 0
+    assert len(running.lines) == 1 + 10 + 10 + 10 + 1
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["demo", "--list"], ["serve", "--help"]])
+async def test_what_can_be_asked_without_a_cluster(arguments: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0
+    assert out
+    assert err == b""
+
+
+async def test_a_rejected_kubeconfig_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("not: a kubeconfig")
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, "serve", "--kubeconfig", str(path), stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.count(b"\n") == 1
+    assert err.startswith(f"virt-upgrade-exporter: cannot use the kubeconfig {path}: ".encode())
