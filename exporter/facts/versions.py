@@ -7,7 +7,8 @@ is normal; it is never ahead. The skew is counted on the line on which OLM count
 OpenShift runs the version of the newest Completed entry of its history: a Partial one is on its way, or
 was given up. The operator's version is the one that HyperConverged has completed, `status.versions`; it
 stays the old one until all operands are rolled out. During the very first installation that field holds
-the new version from the first write on, so it counts only once Progressing has been anything but True.
+the new version from the first write on, with Progressing=True ever since the object's creation; that one
+does not count yet.
 Without a HyperConverged it is the version of the newest ClusterServiceVersion that ever succeeded.
 """
 
@@ -139,7 +140,7 @@ def _minor_since(completed: Iterable[UpdateHistory], minor: str) -> float | None
 def _operator(package: Package) -> Operator | None:
     hyperconverged = package.hyperconverged
     if hyperconverged is not None:
-        version = _completed_version(hyperconverged)
+        version = _completed_version(hyperconverged, package.csvs)
     else:
         version = next((csv.version for csv in reversed(package.csvs) if csv.has_succeeded), "")
     if not version:
@@ -147,15 +148,18 @@ def _operator(package: Package) -> Operator | None:
     return Operator(version, _csv_name(package.csvs, version), package.namespace, package.name)
 
 
-def _completed_version(hyperconverged: HyperConverged) -> str:
+def _completed_version(hyperconverged: HyperConverged, csvs: tuple[ClusterServiceVersion, ...]) -> str:
+    version = hyperconverged.operator_version
     progressing = condition(hyperconverged.conditions, "Progressing")
-    if progressing is not None and progressing.is_true:
-        created = unix(hyperconverged.metadata.creation_timestamp)
-        since = unix(progressing.last_transition_time)
-        never_finished = created is not None and since is not None and since - created < _FIRST_STATUS_SECONDS
-        if never_finished:
-            return ""
-    return hyperconverged.operator_version
+    if progressing is None or not progressing.is_true or any(csv.version != version for csv in csvs):
+        # Another version in sight is the one that is coming: ours was completed before it.
+        return version
+    created = unix(hyperconverged.metadata.creation_timestamp)
+    since = unix(progressing.last_transition_time)
+    progressing_from_birth = (
+        created is not None and since is not None and since - created < _FIRST_STATUS_SECONDS
+    )
+    return "" if progressing_from_birth else version
 
 
 def _csv_name(csvs: tuple[ClusterServiceVersion, ...], version: str) -> str:

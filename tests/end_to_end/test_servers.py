@@ -236,21 +236,25 @@ async def test_an_object_from_the_past_is_one_event(real_cluster: RealCluster) -
     assert [each["metadata"]["creationTimestamp"] for each in listed["items"]] == ["2024-06-01T00:00:00Z"]
 
 
-async def test_a_refused_status_from_the_past_leaves_nothing(real_cluster: RealCluster) -> None:
-    status = {"type": "object", "properties": {"phase": {"type": "string", "enum": ["Good"]}}}
-    await real_cluster.install_crds([oddity_crd({"type": "object", "properties": {"status": status}})])
+async def test_objects_from_the_past_are_checked(real_cluster: RealCluster) -> None:
+    name = {"type": "string", "enum": ["Good"]}
+    part = {"type": "object", "properties": {"name": name}}
+    schema = {"type": "object", "properties": {"spec": part, "status": part}}
+    await real_cluster.install_crds([oddity_crd(schema)])
     past = {"name": "o", "creationTimestamp": "2025-01-01T00:00:00Z"}
-    good = {**ODDITY, "metadata": past, "status": {"phase": "Good"}}
-    bad = {**good, "status": {"phase": "Bad"}}
-    with pytest.raises(ApiError, match="phase"):
-        await real_cluster.apply(bad)
+    good = {**ODDITY, "metadata": past, "spec": {"name": "Good"}, "status": {"name": "Good"}}
+    bad_status = {**good, "status": {"name": "Bad"}}
+    with pytest.raises(ApiError, match=r"spec\.name"):
+        await real_cluster.apply({**good, "spec": {"name": "Bad"}})
+    with pytest.raises(ApiError, match=r"status\.name"):
+        await real_cluster.validate(bad_status)
     assert await real_cluster.get("example.org/v1", "Oddity", "o") is None
     await real_cluster.apply(good)
-    with pytest.raises(ApiError, match="phase"):
-        await real_cluster.apply(bad)
+    with pytest.raises(ApiError, match=r"status\.name"):
+        await real_cluster.apply(bad_status)
     left = await real_cluster.get("example.org/v1", "Oddity", "o")
     assert left is not None
-    assert left["status"] == {"phase": "Good"}
+    assert left["status"] == {"name": "Good"}
 
 
 async def test_built_in_kinds_from_the_past(real_cluster: RealCluster) -> None:

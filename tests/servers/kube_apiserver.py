@@ -19,10 +19,19 @@ import yaml
 
 from tests.servers.etcd import Etcd
 from tests.servers.process import Server, http_json
-from tests.tools.binaries import path_of
+from tests.tools.binaries import path_of, version_at
 
 # The server reads its tokens once, when it starts. Enough for a whole session are written beforehand.
 _POOL: Final = 500
+
+
+def _feature_gates(version: str) -> list[str]:
+    """Gates that a server of this version knows."""
+    if version.startswith("1.") and int(version.split(".")[1]) < 33:
+        return []
+    # With it, the pages of a LIST outlive a compaction by up to 15 s: that is how often the watch cache
+    # looks. Without it they end with the compaction, as they did before Kubernetes 1.34.
+    return ["--feature-gates=ListFromCacheSnapshot=false"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,9 @@ class KubeApiServer(Server):
         # The server makes itself a certificate before it reads the keys of service accounts, so the same
         # key serves for both and no other program is needed to make one.
         key = self._certificates / "apiserver.key"
+        program = self._program or path_of("kube-apiserver")
         return [
-            str(self._program or path_of("kube-apiserver")),
+            str(program),
             f"--etcd-servers={self.etcd.url}",
             f"--secure-port={self.port()}",
             "--bind-address=127.0.0.1",
@@ -119,12 +129,10 @@ class KubeApiServer(Server):
             "--storage-media-type=application/json",
             # Compaction happens when a test asks for it, never by the clock.
             "--etcd-compaction-interval=0",
-            # With it, the pages of a LIST outlive a compaction by up to 15 s: that is how often the watch
-            # cache looks. Without it they end with the compaction, as they did before Kubernetes 1.34.
-            "--feature-gates=ListFromCacheSnapshot=false",
             # Without it, a server that is asked to stop waits for every watch to end by itself.
             "--shutdown-watch-termination-grace-period=1s",
             "--profiling=false",
+            *_feature_gates(version_at(program)),
             *self._arguments,
         ]
 

@@ -324,7 +324,11 @@ class Server(ABC):
         await asyncio.to_thread(self.close_blocking)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -228,30 +228,49 @@ class RealCluster:
         """Write an object with metadata that the API would overwrite.
 
         The API says, without storing it, what it would store; that is completed and put into etcd in one
-        write. Creating the object first would show it to every watcher as it never was: just created.
+        write. Creating the object first would show it to every watcher as it never was: just created, or
+        old and without status. The price is that nobody checks the status of a new object: the API checks
+        the status of existing ones only, and tolerates what is wrong in them already. See `validate`.
         """
         name = obj["metadata"]["name"]
         content = await self._replace(served, namespace, _sendable(obj), dry_run=True)
-        given = {field: obj["metadata"][field] for field in _SET_BY_SERVER if field in obj["metadata"]}
-        metadata = {**content["metadata"], **given}
-        metadata.pop("resourceVersion", None)  # is etcd's revision, never stored
-        content = {**content, "metadata": metadata}
-        if "status" in obj:
-            content["status"] = obj["status"]
         key = await self.storage_key(served, namespace, name)
         before = await self.etcd.get(key)
+        if "status" in obj:
+            content["status"] = obj["status"]
+            if before and served.status_subresource:
+                checked = await self._put_status(served, namespace, content, obj["status"], dry_run=True)
+                content["status"] = checked.get("status")
+        given = {field: obj["metadata"][field] for field in _SET_BY_SERVER if field in obj["metadata"]}
+        content["metadata"] = {**content["metadata"], **given}
+        content["metadata"].pop("resourceVersion", None)  # is etcd's revision, never stored
         revision = await self.etcd.put(key, content)
         try:
             now = await self.client.find(served.path(namespace, name))
             if now is None or int(now["metadata"]["resourceVersion"]) < revision:
                 raise AssertionError(f"{key} is not where the server keeps {served.plural}")
-            if served.status_subresource and "status" in obj:
-                # The only check of the status: the server did not see it before it was stored.
-                await self._put_status(served, namespace, now, obj["status"], dry_run=True)
         except BaseException:
             await (self.etcd.put(key, before.object) if before else self.etcd.delete(key))
             raise
         return now
+
+    async def validate(self, obj: Object) -> None:
+        """Have the API check an object with its status; an object of that name must not exist.
+
+        Watchers see it come and go: not for a cluster that an exporter is watching.
+
+        Raises:
+            ApiError: the server refuses it.
+        """
+        served = await self.served(obj["apiVersion"], obj["kind"])
+        plain = _sendable(obj)
+        try:
+            await self.apply(plain)
+        finally:
+            key = await self.storage_key(
+                served, plain["metadata"].get("namespace", ""), plain["metadata"]["name"]
+            )
+            await self.etcd.delete(key)
 
     async def storage_key(self, served: Served, namespace: str, name: str) -> str:
         """Where etcd holds an object."""

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -407,8 +408,12 @@ def path_of(name: str, progress: Progress = _silent) -> Path:
 def version_of(name: str) -> str:
     """Version of a program that is at hand, as it says itself."""
     path = TOOLS[name].find()
-    if path is None:
-        return "unknown"
+    return version_at(path) if path else "unknown"
+
+
+@cache
+def version_at(path: Path) -> str:
+    """Version of the program at this path, as it says itself."""
     try:
         text = _run([str(path), "--version"], timeout=60)
     except _CommandFailed:

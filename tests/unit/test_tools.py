@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -221,6 +223,49 @@ def test_command_says_where_each_tool_is(
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"amtool: {there} (")
     assert second.startswith("promtool: promtool is not on PATH")
+
+
+MISSING = """
+import pytest
+from tests.tools.binaries import ToolUnavailable
+
+@pytest.fixture(scope="session")
+def tool():
+    raise ToolUnavailable("thing is missing and `get thing` would permit it.")
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_fixture(tool, number): pass
+
+async def test_body(): raise ToolUnavailable("thing is missing and `get thing` would permit it.")
+
+def test_other(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("required", "code", "outcome"),
+    [
+        ("", 0, "1 passed, 3 skipped"),
+        ("0", 0, "1 passed, 3 skipped"),
+        ("1", 1, "1 failed, 1 passed, 2 errors"),
+    ],
+)
+def test_a_missing_tool_skips_or_fails(required: str, code: int, outcome: str, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "test_missing.py").write_text(MISSING)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "-c", str(root / "pyproject.toml"), str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "VIRT_TEST_REQUIRE_ALL": required},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert outcome in done.stdout
+    assert "`get thing` would permit it" in done.stdout
+    assert "ran on real servers" not in done.stdout
 
 
 def test_command_refuses_an_unknown_tool() -> None:

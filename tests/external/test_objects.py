@@ -1,0 +1,136 @@
+"""Objects that real clusters produced, and what an expert reads out of them (`EXPECTED.md`)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from exporter.facts import RESOURCES
+from exporter.kube.decoding import ObjectDecoder
+from exporter.records.base import condition
+from exporter.records.olm import CatalogSource, ClusterServiceVersion, InstallPlan, Subscription
+from exporter.records.openshift import ClusterOperator, ClusterVersion
+from exporter.records.virtualization import HyperConverged
+from exporter.simulator.kinds import BY_KIND
+from tests.unit.facts.given import page_of
+
+ROOT = Path(os.environ["OBJECTS_DIR"])
+DECODERS = {each.plural: ObjectDecoder(each.record) for each in RESOURCES}
+
+
+def readings() -> Iterator[Any]:
+    """Every file of a kind that we read, with the expert's reading."""
+    for file, reading in re.findall(r"^\| (\S+\.yaml) \| (.*) \|$", (ROOT / "EXPECTED.md").read_text(), re.M):
+        kind = file.partition("/")[0]
+        if kind in BY_KIND and BY_KIND[kind].plural in DECODERS:
+            yield pytest.param(file, reading, id=file)
+
+
+def load(file: str) -> dict[str, Any]:
+    class Plain(yaml.SafeLoader):
+        """Times stay text, as in the API."""
+
+    Plain.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    obj: dict[str, Any] = yaml.load((ROOT / file).read_text(), Plain)
+    return obj
+
+
+def said(reading: str, pattern: str) -> str | None:
+    found = re.search(pattern, reading)
+    return found[1] if found else None
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+@pytest.mark.parametrize(("file", "reading"), list(readings()))
+def test_an_object_is_read_as_an_expert_reads_it(file: str, reading: str) -> None:
+    obj = load(file)
+    record = DECODERS[BY_KIND[obj["kind"]].plural].decode(msgspec.json.encode(obj))
+    match record:
+        case Subscription():
+            subscription(record, reading)
+        case InstallPlan():
+            assert record.approval == (said(reading, r"approval (\w+)") or "")
+            assert record.waits_for_approval is ("approved False" in reading)
+        case ClusterServiceVersion():
+            version(record, reading)
+        case CatalogSource():
+            assert record.ready is ("state READY" in reading)
+            assert record.last_poll == moment(said(reading, r"last poll (\S+Z)"))
+        case ClusterVersion():
+            completed(obj, reading)
+        case ClusterOperator():
+            available = condition(record.conditions, "Available")
+            assert (available.status if available else None) == said(reading, r"Available (\w+)")
+        case HyperConverged():
+            hyperconverged(record, reading)
+        case _:
+            raise AssertionError(f"nobody reads a {type(record).__name__}")
+
+
+def subscription(record: Subscription, reading: str) -> None:
+    status = record.status
+    assert record.package == said(reading, r"package (\S+);")
+    assert record.channel == said(reading, r"channel (\S+);")
+    assert (record.approval or "Automatic") == said(reading, r"approval (?:unset = )?(\w+);")
+    absent = {"absent": None, "none": None}
+    for field, word in (("state", "state"), ("installed_csv", "installed"), ("current_csv", "current")):
+        text = said(reading, rf"{word} (\S+?)(?:;|$)")
+        assert ((getattr(status, field) if status else None) or None) == absent.get(str(text), text)
+    bad = {
+        f"{each.type}=True" + (f"/{each.reason}" if each.reason else "")
+        for each in record.conditions
+        if each.is_true
+    }
+    listed = said(reading, r"bad conditions: ([^;]+)") or ""
+    assert bad - {"InstallPlanPending=True/Installing", "InstallPlanPending=True/RequiresApproval"} == set(
+        re.findall(r"\w+=True(?:/\w+)?", listed)
+    )
+
+
+def version(record: ClusterServiceVersion, reading: str) -> None:
+    words = {"absent": "", "none": ""}
+    for value, word in ((record.version, "version"), (record.replaces, "replaces")):
+        text = said(reading, rf"{word} (\S+?);") or ""
+        assert value == words.get(text, text)
+    if "first Succeeded" in reading:
+        assert record.has_succeeded is ("first Succeeded never" not in reading)
+
+
+def completed(obj: dict[str, Any], reading: str) -> None:
+    page = page_of({**obj, "metadata": {"name": "version"}}, families=["openshift_info"])
+    newest = said(reading, r"completed (\S+) at")
+    if newest is None:
+        assert page == ""
+        return
+    assert f'version="{newest}"' in page
+    channel = said(reading, r"channel (\S+?)(?:;|$)")
+    assert f'channel="{channel if channel != "unset" else ""}"' in page
+
+
+def hyperconverged(record: HyperConverged, reading: str) -> None:
+    assert (record.operator_version or "absent") == said(reading, r"completed operator version (\S+?);")
+    shown = {
+        f"{each.type}={each.status}" + (f"/{each.reason}" if each.reason else "")
+        for each in record.conditions
+    }
+    listed = said(reading, r"; conditions ([^;]+)") or ""
+    assert shown == set(re.findall(r"\w+=\w+(?:/\w+)?", listed))
+
+
+def test_there_are_objects_to_read() -> None:
+    kinds = {str(each.values[0]).partition("/")[0] for each in readings()}
+    assert {"Subscription", "InstallPlan", "ClusterServiceVersion", "ClusterVersion"} <= kinds
