@@ -17,8 +17,9 @@ from exporter.facts import RESOURCES, SUBJECTS, Facts
 from exporter.facts.cluster import Availability, Cluster, Scope
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
-from exporter.kube.reflector import Reflector, ReflectorSettings, State
+from exporter.kube.reflector import Reflector
 from exporter.kube.resource import Resource
+from exporter.kube.status import ReflectorSettings, State
 from exporter.kube.store import Delta
 from exporter.metrics.exposition import Format
 from exporter.metrics.page import FactsPage

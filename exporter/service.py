@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -58,7 +59,8 @@ async def running(pipeline: Pipeline, address: tuple[str, int]) -> AsyncIterator
         port = await web.start(host, port)
     except OSError as error:
         await web.stop()
-        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {error.strerror}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {reason}") from error
     watching = asyncio.create_task(pipeline.run(), name="pipeline")
     try:
         yield web, port

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.metrics.family import Subject
+from exporter.facts.family import Subject
 
 _KNOWN = (
     "max by ({by}) ({selector} and on (cluster, instance) "

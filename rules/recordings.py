@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter.facts import versions
-from exporter.metrics.family import Subject
+from exporter.facts.family import Subject
 from rules.known import known
 
 

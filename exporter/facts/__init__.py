@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from exporter.facts import operands, package, subscription, versions
 from exporter.facts.cluster import Cluster
+from exporter.facts.family import Subject
 from exporter.kube.resource import Resource
-from exporter.metrics.family import Subject
 
 
 class Facts:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.facts.cluster import Cluster
+from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package
-from exporter.metrics.family import Samples, Subject
 from exporter.records.base import Condition, condition
 from exporter.records.olm import (
     CLUSTER_SERVICE_VERSIONS,

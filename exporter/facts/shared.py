@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from exporter.metrics.family import Family
+from exporter.facts.family import Family
 
 SUPPORT_VIOLATION: Final = Family(
     "virt_upgrade_support_violation",

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.facts.cluster import Cluster
+from exporter.facts.family import Samples, Subject, stateset
 from exporter.facts.package import Package
 from exporter.facts.shared import SUPPORT_VIOLATION
-from exporter.metrics.family import Samples, Subject, stateset
 from exporter.records.base import condition, unix
 from exporter.records.olm import (
     CATALOG_SOURCES,

@@ -20,9 +20,9 @@ from typing import Final
 
 from exporter.facts import semver
 from exporter.facts.cluster import Cluster
+from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package
 from exporter.facts.shared import CONDITION_SINCE, SUPPORT_VIOLATION
-from exporter.metrics.family import Samples, Subject
 from exporter.records.base import condition, unix
 from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, ClusterServiceVersion
 from exporter.records.openshift import (

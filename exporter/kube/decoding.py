@@ -8,17 +8,14 @@ is what makes this 16 times faster than a generic decoder and 20 times smaller.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from exporter.kube.errors import ProtocolError, Status, decode_status, error_from_status
+from exporter.kube.resource import RecordT
 from exporter.kube.store import Key
 
-if TYPE_CHECKING:
-    from exporter.records.base import Record
-
-RecordT = TypeVar("RecordT", bound="Record")
 _AnyT = TypeVar("_AnyT")
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import Enum
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 import aiohttp
 
-from exporter.kube.backoff import Backoff, BackoffSettings
+from exporter.kube.backoff import Backoff
 from exporter.kube.credentials import CredentialsError
 from exporter.kube.decoding import (
     INITIAL_EVENTS_END,
@@ -42,81 +41,19 @@ from exporter.kube.decoding import (
 )
 from exporter.kube.discovery import served_versions
 from exporter.kube.errors import ApiError, KubeError, ProtocolError, StreamEnded
+from exporter.kube.resource import RecordT, Resource
+from exporter.kube.status import ReflectorSettings, ReflectorStatus, State
 from exporter.kube.store import Delta, Key, Store
 
 if TYPE_CHECKING:
     import msgspec
 
     from exporter.kube.client import Client
-    from exporter.kube.resource import Resource
-    from exporter.records.base import Record
-
-RecordT = TypeVar("RecordT", bound="Record")
 
 log = logging.getLogger(__name__)
 
 _LOGGED_CAUSES: Final = 1000
 """Objects and causes remembered so that each is logged once; beyond that the oldest is forgotten."""
-
-
-class State(StrEnum):
-    """What a reflector can say of its resource; the label `state` of the self-monitoring."""
-
-    SYNCED = "synced"
-    SYNCING = "syncing"
-    ABSENT = "absent"
-    FORBIDDEN = "forbidden"
-    FAILING = "failing"
-
-
-@dataclass(frozen=True)
-class ReflectorSettings:
-    """Times and sizes of the protocol; all durations in seconds."""
-
-    page_size: int = 500
-    """Objects a page of LIST: 500 as in client-go, 4 MB of VirtualMachineInstances."""
-    request_timeout: float = 60.0
-    """Without a byte for this long a LIST has failed."""
-    watch_timeout: tuple[float, float] = (300.0, 600.0)
-    """The server is asked to end a watch after a random time in this range, which spreads the
-    reconnects of many clients over many API servers (client-go: 5 to 10 minutes)."""
-    inactivity_limit: float = 70.0
-    """A stream without event or bookmark for this long is dead: bookmarks come about once a minute."""
-    watch_list: bool = True
-    """Try the streaming list first."""
-    watch_list_patience: float = 10.0
-    """Silence in a streaming list after which the server is taken for one that ignores the request."""
-    slow_retry: float = 30.0
-    """Pace, before jitter, of looking for a forbidden or absent resource again."""
-    shortest_watch: float = 1.0
-    """A stream without an event that ends before this is counted as a failure."""
-    refusals_until_believed: int = 3
-    """Answers 403 or 404 in a row before a resource that was synced counts as forbidden or absent: an API
-    server that has just started denies and misses everything for a second or two."""
-    failures_until_failing: int = 2
-    """Failures in a row from which on the state says so: one reset of a connection is daily life."""
-    slice: float = 0.005
-    """Work without giving way to other tasks; buffered lines are read without a pause otherwise."""
-    max_line: int = 16 * 1024 * 1024
-    """Longest event in bytes."""
-    backoff: BackoffSettings = field(default_factory=BackoffSettings)
-
-
-@dataclass
-class ReflectorStatus:
-    """What the self-monitoring shows of one reflector."""
-
-    state: State = State.SYNCING
-    synced_once: bool = False
-    """The store has been filled, and the resource has not gone since."""
-    last_update: float | None = None
-    """Unix time of the last list, event, bookmark or confirmation of absence."""
-    problem: str = ""
-    """Why the state is not synced, for a person."""
-    object_errors: int = 0
-    lists: Counter[str] = field(default_factory=Counter)
-    watches: Counter[str] = field(default_factory=Counter)
-    events: Counter[str] = field(default_factory=Counter)
 
 
 class _Relist(Enum):

@@ -8,12 +8,38 @@ reflectors, the self-monitoring series, the RBAC rules) is derived from these de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from exporter.records.base import Record
 
-RecordT = TypeVar("RecordT", bound="Record")
+class Identified(Protocol):
+    """What tells one object, and one state of it, from another."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the objects of a kind in one namespace."""
+
+    @property
+    def namespace(self) -> str | None:
+        """None for cluster-scoped objects."""
+
+    @property
+    def uid(self) -> str | None:
+        """Differs between two objects that had one name after the other."""
+
+    @property
+    def resource_version(self) -> str | None:
+        """Differs between any two states of an object."""
+
+
+class Trimmed(Protocol):
+    """An API object trimmed to what is read of it."""
+
+    @property
+    def metadata(self) -> Identified:
+        """The object's identity."""
+
+
+RecordT = TypeVar("RecordT", bound=Trimmed)
 
 
 @dataclass(frozen=True)

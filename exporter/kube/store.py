@@ -8,12 +8,9 @@ deleted, objects that did not change do not come back at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from exporter.records.base import Record
-
-RecordT = TypeVar("RecordT", bound="Record")
+from exporter.kube.resource import RecordT, Trimmed
 
 Key: TypeAlias = str
 """`namespace/name`, or `name` of a cluster-scoped object."""
@@ -24,8 +21,8 @@ class Delta(NamedTuple):
 
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     key: Key
-    old: Record | None
-    new: Record | None
+    old: Trimmed | None
+    new: Trimmed | None
 
 
 class Store(Generic[RecordT]):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from enum import Enum
 
-from exporter.metrics.family import Family, Sample
+from exporter.facts.family import Family, Sample
 
 
 class Format(Enum):

@@ -15,8 +15,8 @@ from typing import Any
 
 from exporter.facts import Facts, Published
 from exporter.facts.cluster import Availability
+from exporter.facts.family import Family, Rule, Sample
 from exporter.metrics.exposition import Format, header, render
-from exporter.metrics.family import Family, Rule, Sample
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from exporter.facts import SUBJECTS
+from exporter.facts.family import Family, Rule
 from exporter.metrics import selfmonitoring
-from exporter.metrics.family import Family, Rule
 from exporter.metrics.page import FactsPage
 
 _INTRODUCTION: Final = """\

@@ -25,9 +25,10 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.kube.reflector import Reflector, State
+from exporter.facts.family import Family, Samples, Subject, stateset
+from exporter.kube.reflector import Reflector
+from exporter.kube.status import State
 from exporter.metrics.exposition import Format
-from exporter.metrics.family import Family, Samples, Subject, stateset
 
 SUBJECT: Final = Subject["Watching"]("exporter")
 

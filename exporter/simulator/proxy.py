@@ -4,62 +4,39 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
 from aiohttp import web
 
 from exporter.simulator.faults import FAULT, EventStream, Faults, Spoiled, Verb, classify
+from exporter.simulator.listening import LoopbackServer
 
 _HOP_BY_HOP: Final = frozenset({"connection", "host", "keep-alive", "transfer-encoding", "upgrade"})
 
 
-@dataclass
-class FaultyProxy:
+class FaultyProxy(LoopbackServer):
     """Forwards everything to `upstream` and lets faults act on the way."""
 
-    upstream: str
-    faults: Faults = field(default_factory=Faults)
-    tls: ssl.SSLContext | None = None
-    """How to verify the upstream server."""
-    port: int = 0
-    _runner: web.AppRunner | None = None
-    _session: aiohttp.ClientSession | None = None
-
-    @property
-    def url(self) -> str:
-        """Base address."""
-        return f"http://127.0.0.1:{self.port}"
+    def __init__(self, upstream: str, *, tls: ssl.SSLContext | None = None) -> None:
+        """A proxy before the server at `upstream`, which is verified by `tls`."""
+        super().__init__(self._forward, Faults())
+        self._upstream = upstream
+        self._upstream_tls = tls
+        self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> str:
         """Listen; the base address."""
         # Bodies pass as they are: a compressed answer stays compressed.
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
-        app = web.Application(middlewares=[self.faults.middleware], client_max_size=2**26)
-        app.router.add_route("*", "/{path:.*}", self._forward)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self.url
+        return await super().start()
 
     async def stop(self) -> None:
         """Close all connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await super().stop()
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if self._session is None:
@@ -72,10 +49,10 @@ class FaultyProxy:
         try:
             upstream = await self._session.request(
                 request.method,
-                self.upstream + request.path_qs,
+                self._upstream + request.path_qs,
                 headers=headers,
                 data=await request.read(),
-                ssl=self.tls if self.tls is not None else True,
+                ssl=self._upstream_tls if self._upstream_tls is not None else True,
                 timeout=aiohttp.ClientTimeout(total=None),
                 allow_redirects=False,
             )

@@ -11,7 +11,7 @@ from exporter import __version__
 from exporter.facts import Facts, semver
 from exporter.facts.cluster import Availability
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
-from exporter.kube.reflector import State
+from exporter.kube.status import State
 from exporter.metrics.selfmonitoring import FRESH_SECONDS, Watching, fresh
 from exporter.pipeline import Pipeline
 from exporter.records.olm import INSTALL_PLANS, SUBSCRIPTIONS
@@ -30,7 +30,7 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; }
 tr { border-bottom: 1px solid #8884; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 .mark { font-weight: 600; white-space: nowrap; }
 .good .mark { color: #2a7d2a; } .note .mark { color: #8a6100; } .bad .mark { color: #c0281c; }
 @media (prefers-color-scheme: dark) {
@@ -63,7 +63,8 @@ def status_page(pipeline: Pipeline) -> str:
                 for how, about, sentence in statements
             ),
             "</table><h2>What is watched</h2>",
-            "<table><tr><th>Resource<th>State<th>Objects<th>Left out<th>Last heard of",
+            "<table><tr><th>Resource<th>State<th class=number>Objects<th class=number>Left out",
+            "<th>Last heard of",
             *_resources(watching),
             f"</table><p class=sub>virt-upgrade-exporter {escape(__version__)}</p></html>\n",
         ]

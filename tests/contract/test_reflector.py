@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from exporter.kube.credentials import FileCredentials
-from exporter.kube.reflector import ReflectorSettings, State
+from exporter.kube.status import ReflectorSettings, State
 from exporter.records.olm import CATALOG_SOURCES, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS
 from exporter.simulator import objects
 from exporter.simulator.faults import (

@@ -12,8 +12,9 @@ from typing import Any
 from exporter.kube.backoff import BackoffSettings
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials, StaticCredentials
-from exporter.kube.reflector import Reflector, ReflectorSettings, State
+from exporter.kube.reflector import Reflector
 from exporter.kube.resource import Resource
+from exporter.kube.status import ReflectorSettings, State
 from exporter.kube.store import Delta
 from exporter.records.olm import CATALOG_SOURCES
 from exporter.simulator import objects

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.kube.resource import Trimmed
 from exporter.kube.store import Delta, Store
 from exporter.records.base import Metadata, Record
 
@@ -41,7 +42,7 @@ def step(store: Store[Record], action: str, value: object) -> list[Delta]:
 @given(STEPS)
 def test_deltas_lead_from_one_state_to_the_next(steps: list[tuple[str, object]]) -> None:
     store: Store[Record] = Store()
-    model: dict[str, Record] = {}
+    model: dict[str, Trimmed] = {}
     for action, value in steps:
         for delta in step(store, action, value):
             assert model.get(delta.key) == delta.old

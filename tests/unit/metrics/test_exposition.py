@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.facts.family import Family, Sample
 from exporter.metrics.exposition import Format, header, number, render
-from exporter.metrics.family import Family, Sample
 
 PLAIN = Family("virt_upgrade_thing", "A thing.", labels=("one", "two"))
 

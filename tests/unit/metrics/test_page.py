@@ -9,8 +9,8 @@ import pytest
 
 from exporter.facts import SUBJECTS, Facts, Published
 from exporter.facts.cluster import Availability, Cluster
+from exporter.facts.family import Family, Samples, Subject
 from exporter.metrics.exposition import Format
-from exporter.metrics.family import Family, Samples, Subject
 from exporter.metrics.page import FactsPage
 from exporter.metrics.reference import reference
 from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS

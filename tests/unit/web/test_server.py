@@ -217,7 +217,9 @@ async def test_an_address_in_use_is_said_in_one_sentence() -> None:
     async with served() as each:
         port = int(each.base.rpartition(":")[2])
         pipeline = Pipeline(StaticCredentials(Connection(each.api.url)))
-        with pytest.raises(ServiceError, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
+        with pytest.raises(
+            ServiceError, match=f"^cannot listen on 127.0.0.1:{port}: Address already in use$"
+        ):
             async with running(pipeline, ("127.0.0.1", port)):
                 pass
 
