@@ -27,6 +27,11 @@ REREAD_SECONDS: Final = 60.0
 """How old credentials read from files may be; client-go re-reads token files once a minute as well."""
 
 
+RENEW_SECONDS: Final = 1.0
+"""How soon credentials that were just read are read again although they are rejected: all reflectors are
+rejected at the same time, and an exec plugin may cost money."""
+
+
 class CredentialsError(Exception):
     """No usable credentials; the text is one sentence for the person who started the program."""
 
@@ -118,7 +123,8 @@ class FileCredentials(Credentials):
     async def renew(self, rejected: Connection) -> Connection:
         """Read everything again, once for all who were rejected with the same connection."""
         async with self._lock:
-            if self._known().connection is rejected:
+            known = self._known()
+            if known.connection is rejected and self._now() - known.at >= RENEW_SECONDS:
                 await self._reload()
             return self._known().connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import ssl
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from exporter.kube.credentials import Connection, CredentialsError, FileCredentials, StaticCredentials
+from tests.tools.binaries import ToolUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +87,12 @@ async def test_a_rejected_connection_is_renewed_at_once_and_once_for_all(tmp_pat
     credentials = write(tmp_path / "config", plugin)
     first = await credentials.current()
     assert first.authorization == "Bearer token-1"
+    advance(credentials, 1)
     second = await credentials.renew(first)
     assert second.authorization == "Bearer token-2"
     assert await credentials.renew(first) is second
     assert (await credentials.current()) is second
+    assert await credentials.renew(second) is second
 
 
 def exec_plugin(tmp_path: Path, script: str) -> dict[str, Any]:
@@ -125,10 +129,12 @@ async def test_old_credentials_stay_while_new_ones_cannot_be_read(
     for _ in range(3):
         advance(credentials, 61)
         assert await credentials.current() is first
+    advance(credentials, 1)
     assert await credentials.renew(first) is first
     assert len(caplog.records) == 1
     assert "the old ones stay in use" in caplog.text
     write(path, {"token": "def"})
+    advance(credentials, 1)
     assert (await credentials.renew(first)).authorization == "Bearer def"
 
 
@@ -178,11 +184,12 @@ async def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(certificate))
-    credentials = FileCredentials()
+    credentials = FileCredentials(monotonic=Clock())
     connection = await credentials.current()
     assert connection.server == "https://[fd00::1]:443"
     assert connection.authorization == "Bearer pod"
     token.write_text("rotated\n")
+    advance(credentials, 1)
     assert (await credentials.renew(connection)).authorization == "Bearer rotated"
     token.unlink()
     with pytest.raises(CredentialsError, match=r"the service account of this pod: .*does not exist"):
@@ -191,6 +198,8 @@ async def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch:
 
 def certificates(directory: Path, name: str = "client") -> tuple[Path, Path]:
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    if shutil.which("openssl") is None:
+        raise ToolUnavailable("openssl is missing and `apt-get install openssl` would permit it.")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
@@ -212,8 +221,10 @@ async def test_client_certificates_are_loaded_and_followed(tmp_path: Path) -> No
     assert isinstance(first.tls, ssl.SSLContext)
     assert first.tls.verify_mode is ssl.CERT_REQUIRED
     assert first.server_hostname == "api"
+    advance(credentials, 1)
     assert await credentials.renew(first) is first
     certificates(tmp_path)
+    advance(credentials, 1)
     renewed = await credentials.renew(first)
     assert renewed.tls is not first.tls
 
