@@ -226,10 +226,12 @@ class Reflector(Generic[RecordT]):
         path = self.resource.path(self._versions[0], self._namespace)
         started = asyncio.get_running_loop().time()
         seen = 0
+        answered = False
         try:
             async with self._client.open(
                 path, self._selected(params), read_timeout=settings.inactivity_limit
             ) as response:
+                answered = True
                 if initial:
                     await self._initial_events(response)
                 else:
@@ -239,7 +241,7 @@ class Reflector(Generic[RecordT]):
                     seen += 1
         except Exception as error:
             if initial and self._relist is not _Relist.NOT_NEEDED:
-                self._give_up_watch_list(error)
+                self._give_up_watch_list(error, answered=answered)
             self.status.watches["error"] += 1
             raise
         if seen == 0 and asyncio.get_running_loop().time() - started < settings.shortest_watch:
@@ -262,8 +264,11 @@ class Reflector(Generic[RecordT]):
             self._add(snapshot, event.object)
         raise StreamEnded("the streaming list ended before it was complete")
 
-    def _give_up_watch_list(self, error: Exception) -> None:
-        """Remember a refusal and turn it into a paged LIST; what a LIST would meet as well is raised on."""
+    def _give_up_watch_list(self, error: Exception, *, answered: bool) -> None:
+        """Remember a refusal and turn it into a paged LIST; what a LIST would meet as well is raised on.
+
+        A list that breaks off counts as refused: whatever cuts long streams would cut the next one, too.
+        """
         self.status.lists["error"] += 1
         if isinstance(error, ApiError):
             transient = error.unauthorized or error.forbidden or error.absent or error.throttled
@@ -274,7 +279,7 @@ class Reflector(Generic[RecordT]):
                 or error.code in {502, 503, 504}
             ):
                 return
-        elif not isinstance(error, _WatchListRefusedError | ProtocolError | StreamEnded):
+        elif not answered:
             return
         self._watch_list = False
         log.info(
@@ -336,8 +341,10 @@ class Reflector(Generic[RecordT]):
             if error.forbidden or error.absent:
                 return self._refused(error)
             if error.throttled and error.retry_after is not None:
+                # Neither at once nor never, whatever the server says.
+                shortest, longest = self._settings.backoff.initial, self._settings.slow_retry
                 self._failed(error)
-                return error.retry_after
+                return min(max(error.retry_after, shortest), longest)
         elif isinstance(error, StreamEnded) and self._relist is _Relist.NOT_NEEDED:
             self._worthless_streams += 1
             if self._worthless_streams > 1:

@@ -77,14 +77,14 @@ class FactsPage:
         facts: Facts,
         availability: Mapping[str, Availability],
     ) -> str:
-        samples: list[Sample] = []
+        lines = ""
         for part in parts:
             try:
-                samples += part.samples(facts, availability)
+                lines += render(family, part.samples(facts, availability))
             except Exception as error:
                 self.rule_errors[family.name] += 1
                 report = (family.name, repr(error))
                 if report not in self._reported:
                     self._reported.add(report)
                     log.exception("%s cannot be worked out and is left out", family.name)
-        return render(family, samples)
+        return lines

@@ -82,6 +82,10 @@ def test_a_rule_that_fails_costs_its_own_samples_and_is_logged_once(
         yield ("bad",), value / 0
 
     @subject.adds_to(shared, source="")
+    def _one_label_too_many(value: int) -> Samples:
+        yield ("bad", "worse"), value
+
+    @subject.adds_to(shared, source="")
     def _good(value: int) -> Samples:
         yield ("good",), value
 
@@ -89,10 +93,10 @@ def test_a_rule_that_fails_costs_its_own_samples_and_is_logged_once(
     page.update(EMPTY, {})
     page.update(EMPTY, {})
     assert page.render(Format.TEXT).endswith('virt_upgrade_shared{part="good"} 7\n')
-    assert page.rule_errors == {"virt_upgrade_shared": 2}
+    assert page.rule_errors == {"virt_upgrade_shared": 4}
     assert [record.message for record in caplog.records] == [
         "virt_upgrade_shared cannot be worked out and is left out"
-    ]
+    ] * 2
 
 
 def test_a_name_cannot_be_declared_twice() -> None:
