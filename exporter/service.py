@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +11,7 @@ from typing import Final
 
 from exporter.facts.cluster import Scope
 from exporter.kube.credentials import Credentials
+from exporter.kube.errors import os_reason
 from exporter.pipeline import Pipeline
 from exporter.web.server import WebServer
 
@@ -59,8 +59,7 @@ async def running(pipeline: Pipeline, address: tuple[str, int]) -> AsyncIterator
         port = await web.start(host, port)
     except OSError as error:
         await web.stop()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {reason}") from error
+        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {os_reason(error)}") from error
     watching = asyncio.create_task(pipeline.run(), name="pipeline")
     try:
         yield web, port

@@ -15,7 +15,7 @@ import aiohttp
 
 from exporter import __version__
 from exporter.kube.credentials import Connection, Credentials
-from exporter.kube.errors import ApiError, error_from_response
+from exporter.kube.errors import ApiError, Unreachable, error_from_response, os_reason
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ class Client:
 
         Raises:
             ApiError: the server refused.
-            aiohttp.ClientError, TimeoutError, OSError: the server could not be reached or went away.
+            Unreachable: the server could not be reached.
+            aiohttp.ClientError, TimeoutError, OSError: it went away while the body was read.
             CredentialsError: there never were usable credentials.
         """
         connection = await self._credentials.current()
@@ -93,18 +94,30 @@ class Client:
                 },
                 trust_env=True,
             )
-        return await self._session.get(
-            connection.server + path,
-            params=params,
-            headers=connection.headers,
-            ssl=connection.tls if connection.tls is not None else True,
-            server_hostname=connection.server_hostname,
-            proxy=connection.proxy,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._connect_timeout, sock_read=read_timeout
-            ),
-        )
+        try:
+            return await self._session.get(
+                connection.server + path,
+                params=params,
+                headers=connection.headers,
+                ssl=connection.tls if connection.tls is not None else True,
+                server_hostname=connection.server_hostname,
+                proxy=connection.proxy,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._connect_timeout, sock_read=read_timeout
+                ),
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"cannot reach {connection.server}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the names of Python objects that aiohttp's messages hold."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted ({error.certificate_error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return os_reason(error.os_error)
+    return str(error) or type(error).__name__
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:

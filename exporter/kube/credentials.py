@@ -173,7 +173,10 @@ class FileCredentials(Credentials):
     async def _load_kubeconfig(self, config: Any, configuration: Configuration) -> None:
         path = str(self.kubeconfig) if self.kubeconfig else None
         if self.kubeconfig and not self.kubeconfig.is_file():
-            raise CredentialsError(f"the kubeconfig {path} does not exist")
+            problem = "is no file" if self.kubeconfig.exists() else "does not exist"
+            raise CredentialsError(f"the kubeconfig {path} {problem}")
+        if not path and not any(candidate.is_file() for candidate in _default_kubeconfigs()):
+            raise CredentialsError("there is no kubeconfig and this is no pod; name one with --kubeconfig")
         loader = await config.load_kube_config(
             config_file=path,
             context=self.context,
@@ -194,7 +197,7 @@ class FileCredentials(Credentials):
             return "the service account of this pod"
         if self.kubeconfig:
             return f"the kubeconfig {self.kubeconfig}"
-        return "the default kubeconfig (name one with --kubeconfig)"
+        return "the default kubeconfig"
 
     def _adopt(self, configuration: Configuration) -> _Loaded:
         token = (configuration.api_key or {}).get("BearerToken")
@@ -216,6 +219,12 @@ class FileCredentials(Credentials):
         if before is not None and before.connection == connection:
             connection = before.connection
         return _Loaded(connection, sources, self._now())
+
+
+def _default_kubeconfigs() -> list[Path]:
+    """Where Kubernetes clients look without being told."""
+    named = os.environ.get("KUBECONFIG") or str(Path("~", ".kube", "config"))
+    return [Path(name).expanduser() for name in named.split(os.pathsep) if name]
 
 
 def _tls_sources(configuration: Configuration) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ an expired version means relist, a throttled request means wait, a forbidden one
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import msgspec
@@ -49,6 +50,10 @@ _STATUS_DECODER: Final = msgspec.json.Decoder(Status)
 
 class KubeError(Exception):
     """Anything that keeps a LIST or WATCH from delivering."""
+
+
+class Unreachable(KubeError):
+    """No answer: nobody listens, the certificate is not trusted, the connection broke."""
 
 
 class ProtocolError(KubeError):
@@ -112,6 +117,13 @@ class ApiError(KubeError):
     def throttled(self) -> bool:
         """The server asks for a pause; nothing is wrong with the request or its resourceVersion."""
         return self.code == 429 or (self.code == 503 and self.retry_after is not None)
+
+
+def os_reason(error: OSError) -> str:
+    """The operating system's word for an error; asyncio puts sentences of its own around it."""
+    number = error.errno or 0
+    # A name that is not found has a negative number of another table.
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def decode_status(body: bytes) -> Status | None:

@@ -160,10 +160,12 @@ async def test_a_broken_kubeconfig_is_said_in_one_sentence(tmp_path: Path, text:
 async def test_a_missing_kubeconfig_is_said(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="does not exist"):
         await FileCredentials(tmp_path / "nothing").current()
+    with pytest.raises(CredentialsError, match="is no file"):
+        await FileCredentials(tmp_path).current()
 
 
 async def test_without_any_kubeconfig_the_flag_is_named() -> None:
-    with pytest.raises(CredentialsError, match="name one with --kubeconfig"):
+    with pytest.raises(CredentialsError, match=r"there is no kubeconfig .* name one with --kubeconfig"):
         await FileCredentials().current()
 
 
