@@ -125,12 +125,7 @@ class Pipeline:
 
     def missing(self) -> list[str]:
         """Resources that are permitted and present, as far as we know, and were never synced."""
-        settled = {State.ABSENT, State.FORBIDDEN}
-        return [
-            each.resource.plural
-            for each in self.reflectors
-            if not each.status.synced_once and each.status.state not in settled
-        ]
+        return [each.resource.plural for each in self.reflectors if each.status.answer is None]
 
     def availability(self) -> Mapping[str, Availability]:
         """What can be known of each resource."""
@@ -166,8 +161,7 @@ class Pipeline:
 
 
 def _availability(reflector: Reflector[Any]) -> Availability:
-    state = reflector.status.state
-    if state is State.ABSENT:
+    answer = reflector.status.answer
+    if answer is State.ABSENT:
         return Availability.ABSENT
-    known = reflector.status.synced_once and state is not State.FORBIDDEN
-    return Availability.KNOWN if known else Availability.UNKNOWN
+    return Availability.KNOWN if answer is State.SYNCED else Availability.UNKNOWN

@@ -120,6 +120,7 @@ class Reflector(Generic[RecordT]):
         self._relist = _Relist.CONSISTENT
         self._failures = 0
         self._worthless_streams = 0
+        self._expiries = 0
         self._refusals = 0
         self._turn_ends = 0.0
         self._logged: deque[tuple[Key | None, str]] = deque(maxlen=_LOGGED_CAUSES)
@@ -196,9 +197,13 @@ class Reflector(Generic[RecordT]):
         try:
             record = self._decoder.decode(raw)
         except BadObject as error:
-            snapshot.skipped.add(self._bad_object(error) or f"?{len(snapshot.skipped)}")
+            key = self._bad_object(error) or f"?{len(snapshot.skipped)}"
+            snapshot.skipped.add(key)
+            snapshot.records.pop(key, None)
         else:
-            snapshot.records[object_key(record.metadata.namespace, record.metadata.name)] = record
+            key = object_key(record.metadata.namespace, record.metadata.name)
+            snapshot.records[key] = record
+            snapshot.skipped.discard(key)
 
     def _swap(self, snapshot: _Snapshot[RecordT], version: str) -> None:
         self._resource_version = version
@@ -234,7 +239,8 @@ class Reflector(Generic[RecordT]):
                 answered = True
                 if initial:
                     await self._initial_events(response)
-                else:
+                elif self._worthless_streams == 0:
+                    # Not after a stream that was accepted and then broke: that proves nothing twice.
                     self._succeeded("the watch is back")
                 while line := await self._line(response, settings.inactivity_limit):
                     self._apply(decode_event(line), asyncio.get_running_loop().time())
@@ -243,10 +249,15 @@ class Reflector(Generic[RecordT]):
             if initial and self._relist is not _Relist.NOT_NEEDED:
                 self._give_up_watch_list(error, answered=answered)
             self.status.watches["error"] += 1
+            if answered and seen == 0 and not (isinstance(error, ApiError) and error.expired):
+                self._worthless_stream()
             raise
-        if seen == 0 and asyncio.get_running_loop().time() - started < settings.shortest_watch:
+        if asyncio.get_running_loop().time() - started < settings.shortest_watch:
             self.status.watches["error"] += 1
-            raise StreamEnded("the watch ended at once and without an event")
+            if seen == 0:
+                self._worthless_stream()
+            raise StreamEnded("the watch ended at once")
+        self._heard()
         self.status.watches["success"] += 1
 
     async def _initial_events(self, response: aiohttp.ClientResponse) -> None:
@@ -256,12 +267,19 @@ class Reflector(Generic[RecordT]):
             if event.type == "BOOKMARK":
                 identity = decode_identity(event.object)
                 if (identity.annotations or {}).get(INITIAL_EVENTS_END) != "true":
-                    raise _WatchListRefusedError("the server ignores sendInitialEvents")
+                    continue
                 if not identity.resource_version:
                     raise ProtocolError("the bookmark after the initial events has no resourceVersion")
                 self._swap(snapshot, identity.resource_version)
                 return
-            self._add(snapshot, event.object)
+            if event.type == "DELETED":
+                # Changes go on while the initial events are sent.
+                identity = decode_identity(event.object)
+                key = object_key(identity.namespace, identity.name or "")
+                snapshot.records.pop(key, None)
+                snapshot.skipped.discard(key)
+            else:
+                self._add(snapshot, event.object)
         raise StreamEnded("the streaming list ended before it was complete")
 
     def _give_up_watch_list(self, error: Exception, *, answered: bool) -> None:
@@ -308,8 +326,7 @@ class Reflector(Generic[RecordT]):
         return line
 
     def _apply(self, event: WatchEvent, received: float) -> None:
-        self._worthless_streams = 0
-        self.status.last_update = self._wall_clock()
+        self._heard()
         self.status.events[event.type] += 1
         if event.type in {"ADDED", "MODIFIED"}:
             try:
@@ -345,18 +362,28 @@ class Reflector(Generic[RecordT]):
                 shortest, longest = self._settings.backoff.initial, self._settings.slow_retry
                 self._failed(error)
                 return min(max(error.retry_after, shortest), longest)
-        elif isinstance(error, StreamEnded) and self._relist is _Relist.NOT_NEEDED:
-            self._worthless_streams += 1
-            if self._worthless_streams > 1:
-                # A server that sends no bookmarks: a list proves that what we hold is still true.
-                self._worthless_streams = 0
-                self._relist = _Relist.AT_KNOWN_VERSION
         return self._failed(error)
+
+    def _heard(self) -> None:
+        """The stream is alive: it delivered something, or it was silent and ended in good order."""
+        self._worthless_streams = self._expiries = 0
+        self._succeeded("the watch is back")
+
+    def _worthless_stream(self) -> None:
+        if self._relist is not _Relist.NOT_NEEDED:
+            return
+        self._worthless_streams += 1
+        if self._worthless_streams > 1:
+            # Watches are accepted and bring nothing: only a list proves that what we hold is still true.
+            self._worthless_streams = 0
+            self._relist = _Relist.AT_KNOWN_VERSION
 
     def _version_refused(self, error: ApiError) -> float:
         if self._relist is _Relist.NOT_NEEDED and error.expired:
             self._relist = _Relist.AT_KNOWN_VERSION
-            return 0.0
+            self._expiries += 1
+            # A list that takes longer than the server remembers expires again and again.
+            return 0.0 if self._expiries == 1 else self._failed(error)
         first_consistent = self._relist is not _Relist.CONSISTENT
         self._relist = _Relist.CONSISTENT
         return 0.0 if first_consistent else self._failed(error)
@@ -401,6 +428,8 @@ class Reflector(Generic[RecordT]):
         if self.status.state is state:
             return
         self.status.state = state
+        if state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}:
+            self.status.answer = state
         level = logging.INFO if state in {State.SYNCED, State.ABSENT} else logging.WARNING
         log.log(level, "%s is %s: %s", self.resource.plural, state, why)
         self._on_state()

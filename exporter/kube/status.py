@@ -57,6 +57,8 @@ class ReflectorStatus:
     """What the self-monitoring shows of one reflector."""
 
     state: State = State.SYNCING
+    answer: State | None = None
+    """The last state of synced, absent and forbidden: an outage takes back nothing that was settled."""
     synced_once: bool = False
     """The store has been filled, and the resource has not gone since."""
     last_update: float | None = None

@@ -6,6 +6,7 @@ concepts page on resource versions; the last ones are about what stands between 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
@@ -606,3 +607,55 @@ async def test_the_server_stops_and_comes_back_with_and_without_its_watch_cache(
             ("ADDED", "d"),
             ("DELETED", "a"),
         ]
+
+
+async def test_changes_among_the_initial_events_leave_no_ghost(backend: Backend) -> None:
+    await fill(backend, "a")
+    ghost = f'{{"metadata":{{"name":"ghost","namespace":"{objects.CATALOG_NAMESPACE}"}}}}'
+    backend.faults.add(
+        Spoiled(line=line("ADDED", ghost) + line("DELETED", ghost)),
+        resource=CATALOGS,
+        verbs=(Verb.WATCH_LIST,),
+    )
+    async with watched(backend) as watch:
+        await watch.holds("a")
+        assert watch.changes == [("ADDED", "a")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(html(200), id="HTML"),
+        pytest.param(Spoiled(then="reset"), id="reset"),
+        pytest.param(Spoiled(line=b"<html>\n", then="end"), id="nonsense"),
+    ],
+)
+async def test_watches_that_are_accepted_and_break_freeze_nothing(backend: Backend, broken: Action) -> None:
+    await fill(backend, "a")
+    backend.faults.add(broken, resource=CATALOGS, verbs=(Verb.WATCH,))
+    async with watched(backend, PAGED) as watch:
+        await watch.holds("a")
+        await backend.apply(catalog("b"))
+        await watch.holds("a", "b")
+
+
+async def test_expiring_again_and_again_backs_off(backend: Backend) -> None:
+    await fill(backend, "a")
+    backend.faults.add(Spoiled(line=EXPIRED_EVENT, then="end"), resource=CATALOGS, verbs=(Verb.WATCH,))
+    settings = replace(PAGED, backoff=replace(PAGED.backoff, initial=0.2, cap=0.2, jitter=0.0))
+    async with watched(backend, settings) as watch:
+        await until(lambda: len(watch.seen(Verb.LIST)) >= 3)
+        began = asyncio.get_running_loop().time()
+        await until(lambda: len(watch.seen(Verb.LIST)) >= 6)
+        assert asyncio.get_running_loop().time() - began > 0.4
+
+
+async def test_an_outage_takes_back_no_absence(backend: Backend) -> None:
+    await backend.remove_kind(CATALOGS)
+    async with watched(backend) as watch:
+        await watch.state(State.ABSENT)
+        fault = backend.faults.add(html(502))
+        await watch.state(State.FAILING)
+        assert watch.reflector.status.answer is State.ABSENT
+        backend.faults.remove(fault)
+        await watch.state(State.ABSENT)
