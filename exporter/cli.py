@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from exporter import __version__, config, logs
 from exporter.config import ConfigError, Option
 from exporter.facts.cluster import Scope
-from exporter.kube.credentials import CredentialsError, FileCredentials
+from exporter.kube.credentials import CredentialsError, FileCredentials, home_expanded
 from exporter.service import ServiceError, serve
 
 EXIT_WRONG_USE: Final = 2
@@ -33,32 +34,57 @@ SERVE_OPTIONS: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
     try:
-        return _run(given)
+        return _run(_parser().parse_args(arguments))
     except (ConfigError, CredentialsError, ServiceError) as error:
         print(f"virt-upgrade-exporter: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
         return EXIT_WRONG_USE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence that names the nearest right word."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self._commands: dict[str, _Parser] = {}
+
+    def add_command(self, commands: Any, name: str, help_text: str) -> _Parser:
+        """A command of this program."""
+        parser: _Parser = commands.add_parser(name, help=help_text)
+        self._commands[name] = parser
+        return parser
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong.
+
+        Raises:
+            ConfigError: always.
+        """
+        if unknown := re.match(r"unrecognized arguments: (-[^\s=]*)", message):
+            parsers = self._commands.values() if self._commands else (self,)
+            # argparse names its flags nowhere else.
+            flags = [flag for parser in parsers for flag in parser._option_string_actions]  # noqa: SLF001
+            message = f"there is no flag {unknown[1]}; did you mean {config.nearest(unknown[1], flags)}?"
+        elif unknown := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            known = ", ".join(self._commands)
+            message = f"there is no command {unknown[1]}; there are {known}"
+        raise ConfigError(message)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="virt-upgrade-exporter",
         description="Prometheus exporter for what matters about upgrading OpenShift Virtualization.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"virt-upgrade-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="watch a cluster and serve its metrics", allow_abbrev=False)
+    serving = parser.add_command(commands, "serve", "watch a cluster and serve its metrics")
     serving.add_argument(
         "--config.file", metavar="FILE", help="YAML file with the same settings as the flags"
     )
     for option in SERVE_OPTIONS:
         _add(serving, option)
-    demo = commands.add_parser(
-        "demo", help="serve the metrics of a simulated cluster that tells a story", allow_abbrev=False
-    )
+    demo = parser.add_command(commands, "demo", "serve the metrics of a simulated cluster that tells a story")
     demo.add_argument("--list", action="store_true", help="list the stories and what to look at")
     demo.add_argument(
         "--scenario", metavar="NAME", help="the story to tell; default operator-one-minor-behind"
@@ -99,6 +125,10 @@ def _run(given: argparse.Namespace) -> int:
 
 def _settings(flags: Mapping[str, Any]) -> Mapping[str, Any]:
     path = flags.get("config.file")
+    for option in SERVE_OPTIONS:
+        for value in flags.get(option.name, ()) if option.many else [flags.get(option.name)]:
+            if value is not None:
+                config.check(option, value)
     from_file = config.read_file(Path(path), SERVE_OPTIONS) if path else {}
     defaults = {option.name: option.default for option in SERVE_OPTIONS}
     return defaults | dict(from_file) | dict(flags)
@@ -109,9 +139,7 @@ def _serve(settings: Mapping[str, Any]) -> int:
     kubeconfig = settings[config.KUBECONFIG.name]
     return asyncio.run(
         serve(
-            FileCredentials(
-                Path(kubeconfig).expanduser() if kubeconfig else None, settings[config.CONTEXT.name]
-            ),
+            FileCredentials(home_expanded(kubeconfig) if kubeconfig else None, settings[config.CONTEXT.name]),
             scope=Scope(
                 packages=tuple(settings[config.OPERATOR_PACKAGE.name]),
                 operator_namespace=settings[config.OPERATOR_NAMESPACE.name] or "",

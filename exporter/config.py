@@ -7,7 +7,8 @@ Whoever types something wrong gets one sentence that names the nearest right wor
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,9 @@ from exporter.facts.cluster import PACKAGES
 from exporter.logs import FORMATS, LEVELS
 
 DEFAULT_PORT: Final = 9480
+
+
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 class ConfigError(Exception):
@@ -33,6 +37,10 @@ class Option:
     default: str | tuple[str, ...] | None = None
     choices: tuple[str, ...] = ()
     metavar: str | None = None
+    pattern: str = ".+"
+    """What a value must look like, as a regular expression."""
+    kind: str = "text"
+    """What a value must be, in words."""
 
     @property
     def many(self) -> bool:
@@ -53,12 +61,16 @@ OPERATOR_NAMESPACE: Final = Option(
     "operator.namespace",
     "read the operator's objects in this namespace alone; default all namespaces",
     metavar="NAMESPACE",
+    pattern=_LABEL,
+    kind="the name of a namespace",
 )
 OPERATOR_PACKAGE: Final = Option(
     "operator.package",
     "OLM package of OpenShift Virtualization; repeatable",
     default=PACKAGES,
     metavar="NAME",
+    pattern=rf"{_LABEL}(\.{_LABEL})*",
+    kind="the name of a package",
 )
 LOG_LEVEL: Final = Option("log.level", "least severity to log", default="info", choices=LEVELS)
 LOG_FORMAT: Final = Option("log.format", "format of the log", default="text", choices=FORMATS)
@@ -76,7 +88,7 @@ def read_file(path: Path, options: tuple[Option, ...]) -> Settings:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"the config file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"the config file {path} is no YAML: {' '.join(str(error).split())}") from error
     if document is None:
         return {}
@@ -102,21 +114,39 @@ def _flatten(
 def _known(path: Path, name: str, known: Mapping[str, Option]) -> Option:
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    raise ConfigError(f"the config file {path} holds the unknown key {name}; did you mean {nearest}?")
+    raise ConfigError(
+        f"the config file {path} holds the unknown key {name}; did you mean {nearest(name, known)}?"
+    )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that looks most like one that is not known."""
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
 
 
 def _checked(path: Path, option: Option, value: object) -> str | tuple[str, ...]:
+    name = f"{option.name} in the config file {path}"
     if option.many:
-        if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-            return tuple(value)
-        raise ConfigError(f"{option.name} in the config file {path} must be a list of names")
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{option.name} in the config file {path} must be text, not {value!r}")
+        if not isinstance(value, list) or not value:
+            raise ConfigError(f"{name} must be a list")
+        return tuple(_text(name, option, each) for each in value)
     if option.choices and value not in option.choices:
-        raise ConfigError(
-            f"{option.name} in the config file {path} must be one of {', '.join(option.choices)}, not {value}"
-        )
+        raise ConfigError(f"{name} must be one of {', '.join(option.choices)}, not {value}")
+    return _text(name, option, value)
+
+
+def check(option: Option, value: str) -> None:
+    """Raise when a flag's value does not fit.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    _text(f"--{option.name}", option, value)
+
+
+def _text(name: str, option: Option, value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(option.pattern, value):
+        raise ConfigError(f"{name} must be {option.kind}, not {value!r}")
     return value
 
 
@@ -128,6 +158,19 @@ def listen_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not _is_host(host) or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError(f"{text} is no address to listen on; write HOST:PORT or :PORT")
     return host, int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return text.isprintable()
+
+
+def address_text(host: str, port: int) -> str:
+    """An address as `listen_address` reads it; every address is `*`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"

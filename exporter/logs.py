@@ -13,10 +13,18 @@ FORMATS: Final = ("text", "json")
 _TEXT: Final = "%(asctime)s %(levelname)s %(message)s"
 
 
+_CONTROL: Final = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""What an API server or an object says must not look like a log line of ours."""
+
+
 class _UtcFormatter(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """The record's time, RFC 3339."""
         return time.strftime(datefmt or "%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, whatever the message holds."""
+        return super().formatMessage(record).translate(_CONTROL)
 
 
 class _JsonFormatter(_UtcFormatter):

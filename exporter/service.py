@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from exporter.config import address_text
 from exporter.facts.cluster import Scope
 from exporter.kube.credentials import Credentials
 from exporter.kube.errors import os_reason
@@ -39,7 +40,7 @@ async def serve(
     stop = stop_signals()
     pipeline = Pipeline(credentials, scope=scope, revision=revision)
     async with running(pipeline, address) as (web, port):
-        log.info("listening on %s:%d", address[0] or "*", port)
+        log.info("listening on %s", address_text(address[0], port))
         received = await stop
         log.info("%s: finishing", received.name)
         await web.stop(LINGER_SECONDS if received is signal.SIGTERM else 0.0)
@@ -59,7 +60,7 @@ async def running(pipeline: Pipeline, address: tuple[str, int]) -> AsyncIterator
         port = await web.start(host, port)
     except OSError as error:
         await web.stop()
-        raise ServiceError(f"cannot listen on {host or '*'}:{port}: {os_reason(error)}") from error
+        raise ServiceError(f"cannot listen on {address_text(host, port)}: {os_reason(error)}") from error
     watching = asyncio.create_task(pipeline.run(), name="pipeline")
     try:
         yield web, port

@@ -5,10 +5,10 @@ is left out, since 0 would read as False. KubeVirt's own status tells which vers
 is going to.
 
 Whether OLM may replace the installed version is the word of its OperatorCondition, evaluated as OLM does
-(operator-lifecycle-manager `pkg/lib/operatorcondition`, `operatorconditions` of the installed CSV):
-an override by the administrator wins; a condition that OLM has not yet taken over in its present
-generation counts as not upgradeable; False blocks; absent, True and Unknown do not. HyperConverged's own
-condition Upgradeable says why in other words, but OLM does not read it.
+(operator-lifecycle-manager `pkg/controller/operators/olm/operatorconditions.go`): an override by the
+administrator wins, and forbids unless it is True; a condition that OLM has not yet taken over in its
+present generation counts as not upgradeable; False blocks; absent, True and Unknown do not.
+HyperConverged's own condition Upgradeable says why in other words, but OLM does not read it.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ def effective(found: OperatorCondition) -> Verdict:
     """Whether OLM would replace the operator now."""
     override = condition(found.overrides, UPGRADEABLE)
     if override is not None:
-        return _verdict("effective", override)
+        return Verdict("effective", override.is_true, "" if override.is_true else override.reason or "")
     own = condition(found.conditions, UPGRADEABLE)
     if own is None:
         return Verdict("effective", True, "")
-    if own.observed_generation is not None and own.observed_generation != found.metadata.generation:
+    if (own.observed_generation or 0) != (found.metadata.generation or 0):
         return Verdict("effective", False, "Outdated")
     return _verdict("effective", own)
 

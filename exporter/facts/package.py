@@ -2,8 +2,9 @@
 
 A Subscription's own name is free, so it is found by its package (`spec.name`). Ours is the Subscription
 of the package in the HyperConverged's namespace, else in the configured operator namespace, else in the
-namespace of the package's ClusterServiceVersion, else wherever there is one; among several the oldest,
-then the first by name.
+namespace of the package's ClusterServiceVersion. Only where none of these exists, before anything has
+been installed, it is any Subscription of the package. Among several it is the oldest, then the first by
+name.
 
 A ClusterServiceVersion belongs to the package when OLM says so: in the property `olm.package` of its
 annotation `operatorframework.io/properties`, by the component label `operators.coreos.com/PACKAGE.NAMESPACE`,
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -24,8 +25,6 @@ from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, Cluste
 from exporter.records.virtualization import HYPERCONVERGEDS, HyperConverged
 
 RecordT = TypeVar("RecordT", bound=Record)
-
-PROPERTIES_ANNOTATION: Final = "operatorframework.io/properties"
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ def derive(cluster: Cluster) -> Package:
         if (package := _package_of(csv, scope.packages, subscriptions))
     ]
     hyperconverged = next(iter(oldest_first(cluster[HYPERCONVERGEDS])), None)
-    likely = [
+    told = [
         *([hyperconverged.namespace] if hyperconverged else []),
-        scope.operator_namespace,
+        *([scope.operator_namespace] if scope.operator_namespace else []),
         *(csv.namespace for csv in oldest_first(csv for csv, _ in owned)),
     ]
-    subscription = _ours(subscriptions, likely)
-    namespace = subscription.namespace if subscription else next(filter(None, likely), "")
+    subscription = _ours(subscriptions, told)
+    namespace = subscription.namespace if subscription else next(iter(told), "")
     here = [(csv, package) for csv, package in owned if csv.namespace == namespace]
     return Package(
         subscriptions=len(subscriptions),
@@ -83,11 +82,11 @@ def oldest_first(records: Iterable[RecordT]) -> list[RecordT]:
     )
 
 
-def _ours(subscriptions: list[Subscription], likely: Iterable[str]) -> Subscription | None:
-    for namespace in likely:
+def _ours(subscriptions: list[Subscription], told: list[str]) -> Subscription | None:
+    for namespace in told:
         if here := oldest_first(each for each in subscriptions if each.namespace == namespace):
             return here[0]
-    return next(iter(oldest_first(subscriptions)), None)
+    return None if told else next(iter(oldest_first(subscriptions)), None)
 
 
 def _package_of(
@@ -122,7 +121,7 @@ class _Properties(msgspec.Struct):
 
 def _declared_packages(csv: ClusterServiceVersion) -> Iterator[str]:
     """Packages that the bundle's properties name; nothing when the annotation is missing or broken."""
-    text = (csv.metadata.annotations or {}).get(PROPERTIES_ANNOTATION)
+    text = csv.metadata.annotations.properties if csv.metadata.annotations else None
     if not text:
         return
     try:

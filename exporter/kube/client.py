@@ -30,6 +30,7 @@ class Client:
         self._credentials = credentials
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
+        self._unreached = ""
 
     async def close(self) -> None:
         """Close every connection; open streams end."""
@@ -92,10 +93,11 @@ class Client:
                     "Accept-Encoding": "gzip",
                     "User-Agent": f"virt-upgrade-exporter/{__version__}",
                 },
-                trust_env=True,
+                # The proxy is the connection's, and a netrc knows nothing of API servers.
+                trust_env=False,
             )
         try:
-            return await self._session.get(
+            response = await self._session.get(
                 connection.server + path,
                 params=params,
                 headers=connection.headers,
@@ -108,7 +110,16 @@ class Client:
                 ),
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"cannot reach {connection.server}: {_reason(error)}") from error
+            text = f"cannot reach {connection.server}: {_reason(error)}"
+            # All watches fail at once: the outage is said here, and once.
+            if self._unreached != text:
+                log.warning("%s", text)
+            self._unreached = text
+            raise Unreachable(text) from error
+        if self._unreached:
+            log.info("%s is reached again", connection.server)
+            self._unreached = ""
+        return response
 
 
 def _reason(error: Exception) -> str:

@@ -28,12 +28,6 @@ class StatusDetails(msgspec.Struct, gc=False, rename="camel"):
     causes: list[StatusCause] | None = None
 
 
-class StatusMetadata(msgspec.Struct, gc=False, rename={"continue_": "continue"}):
-    """`Status.metadata`: an expired page token comes with a fresh, inconsistent one."""
-
-    continue_: str | None = None
-
-
 class Status(msgspec.Struct, gc=False):
     """metav1.Status, the object behind every refusal of an API server."""
 
@@ -42,7 +36,6 @@ class Status(msgspec.Struct, gc=False):
     reason: str | None = None
     code: int | None = None
     details: StatusDetails | None = None
-    metadata: StatusMetadata | None = None
 
 
 _STATUS_DECODER: Final = msgspec.json.Decoder(Status)
@@ -62,6 +55,10 @@ class ProtocolError(KubeError):
 
 class StreamEnded(KubeError):
     """A watch stream that was worth nothing: it ended at once, or fell silent."""
+
+
+class Silence(StreamEnded):
+    """A stream on which neither event nor bookmark came for too long."""
 
 
 class ApiError(KubeError):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from random import Random
@@ -40,7 +39,7 @@ from exporter.kube.decoding import (
     object_key,
 )
 from exporter.kube.discovery import served_versions
-from exporter.kube.errors import ApiError, KubeError, ProtocolError, StreamEnded
+from exporter.kube.errors import ApiError, KubeError, ProtocolError, Silence, StreamEnded, Unreachable
 from exporter.kube.resource import RecordT, Resource
 from exporter.kube.status import ReflectorSettings, ReflectorStatus, State
 from exporter.kube.store import Delta, Key, Store
@@ -52,8 +51,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOGGED_OBJECTS: Final = 20
+"""Objects of one cause that are logged by name."""
+
 _LOGGED_CAUSES: Final = 1000
-"""Objects and causes remembered so that each is logged once; beyond that the oldest is forgotten."""
+"""Causes remembered; beyond that all others count as one."""
+
+_UNREACHED: Final = "unreached"
+
+_PAGED_SECONDS: Final = 3600.0
+"""How long a server that did not stream a list is listed in pages: an update may teach it."""
 
 
 class _Relist(Enum):
@@ -114,7 +121,8 @@ class Reflector(Generic[RecordT]):
         self._on_state = on_state
         self._decoder = ObjectDecoder(resource.record)
         self._backoff = Backoff(self._settings.backoff, self._random)
-        self._watch_list = self._settings.watch_list
+        self._streams_lists_from = 0.0 if self._settings.watch_list else float("inf")
+        self._broken_lists = 0
         self._versions: list[str] = []
         self._resource_version = ""
         self._relist = _Relist.CONSISTENT
@@ -123,7 +131,8 @@ class Reflector(Generic[RecordT]):
         self._expiries = 0
         self._refusals = 0
         self._turn_ends = 0.0
-        self._logged: deque[tuple[Key | None, str]] = deque(maxlen=_LOGGED_CAUSES)
+        self._logged: dict[str, set[Key | None]] = {}
+        self._said = ""
 
     async def run(self) -> None:
         """List and watch until cancelled; no error ends it."""
@@ -146,7 +155,8 @@ class Reflector(Generic[RecordT]):
             self._versions = await served_versions(
                 self._client, self.resource, self._settings.request_timeout
             )
-        if self._relist is not _Relist.NOT_NEEDED and not self._watch_list:
+        paged = asyncio.get_running_loop().time() < self._streams_lists_from
+        if self._relist is not _Relist.NOT_NEEDED and paged:
             await self._list()
         await self._watch(initial=self._relist is not _Relist.NOT_NEEDED)
 
@@ -154,6 +164,8 @@ class Reflector(Generic[RecordT]):
 
     async def _list(self) -> None:
         version = self._relist_version()
+        # client-go asks for everything at once where the watch cache answers; at 10,000
+        # VirtualMachineInstances that is an answer of 85 MB, more than all our memory.
         base = {"limit": str(self._settings.page_size)}
         if version:
             base |= {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
@@ -208,6 +220,7 @@ class Reflector(Generic[RecordT]):
     def _swap(self, snapshot: _Snapshot[RecordT], version: str) -> None:
         self._resource_version = version
         self._relist = _Relist.NOT_NEEDED
+        self._broken_lists = 0
         self.status.lists["success"] += 1
         self.status.synced_once = True
         # The state first: the facts that the change leads to must see the resource as synced.
@@ -285,7 +298,7 @@ class Reflector(Generic[RecordT]):
     def _give_up_watch_list(self, error: Exception, *, answered: bool) -> None:
         """Remember a refusal and turn it into a paged LIST; what a LIST would meet as well is raised on.
 
-        A list that breaks off counts as refused: whatever cuts long streams would cut the next one, too.
+        A list that breaks off twice counts as refused: whatever cuts long streams would go on cutting them.
         """
         self.status.lists["error"] += 1
         if isinstance(error, ApiError):
@@ -299,7 +312,12 @@ class Reflector(Generic[RecordT]):
                 return
         elif not answered:
             return
-        self._watch_list = False
+        elif not isinstance(error, Silence):
+            self._broken_lists += 1
+            if self._broken_lists == 1:
+                return
+        self._broken_lists = 0
+        self._streams_lists_from = asyncio.get_running_loop().time() + _PAGED_SECONDS
         log.info(
             "%s: the server does not stream lists, listing in pages instead (%s)", self.resource.plural, error
         )
@@ -309,7 +327,8 @@ class Reflector(Generic[RecordT]):
         """The next line of a stream; empty at its end.
 
         Raises:
-            StreamEnded: no complete line came for `patience` seconds, or the last line is cut off.
+            Silence: no complete line came for `patience` seconds.
+            StreamEnded: the last line is cut off.
         """
         loop = asyncio.get_running_loop()
         if loop.time() >= self._turn_ends:
@@ -320,7 +339,7 @@ class Reflector(Generic[RecordT]):
             async with asyncio.timeout(patience):
                 line = await response.content.readline(max_line_length=self._settings.max_line)
         except TimeoutError as error:
-            raise StreamEnded(f"no event and no bookmark for {patience:g} s") from error
+            raise Silence(f"no event and no bookmark for {patience:g} s") from error
         if line and not line.endswith(b"\n"):
             raise StreamEnded("the connection was cut in the middle of an event")
         return line
@@ -359,9 +378,9 @@ class Reflector(Generic[RecordT]):
                 return self._refused(error)
             if error.throttled and error.retry_after is not None:
                 # Neither at once nor never, whatever the server says.
-                shortest, longest = self._settings.backoff.initial, self._settings.slow_retry
+                settings = self._settings
                 self._failed(error)
-                return min(max(error.retry_after, shortest), longest)
+                return min(max(error.retry_after, settings.backoff.initial), settings.longest_pause)
         return self._failed(error)
 
     def _heard(self) -> None:
@@ -415,7 +434,7 @@ class Reflector(Generic[RecordT]):
             # An API version can fail alone, while its conversion webhook is down during an update.
             self._versions.append(self._versions.pop(0))
         if self._failures >= self._settings.failures_until_failing:
-            self._set_state(State.FAILING, str(error) or type(error).__name__)
+            self._set_state(State.FAILING, str(error) or type(error).__name__, error)
         return self._backoff.next_delay(asyncio.get_running_loop().time())
 
     def _succeeded(self, how: str) -> None:
@@ -423,24 +442,40 @@ class Reflector(Generic[RecordT]):
         self.status.last_update = self._wall_clock()
         self._set_state(State.SYNCED, how)
 
-    def _set_state(self, state: State, why: str) -> None:
+    def _set_state(self, state: State, why: str, error: Exception | None = None) -> None:
         self.status.problem = "" if state is State.SYNCED else why
+        self._say(state, why, error)
         if self.status.state is state:
             return
         self.status.state = state
         if state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}:
             self.status.answer = state
-        level = logging.INFO if state in {State.SYNCED, State.ABSENT} else logging.WARNING
-        log.log(level, "%s is %s: %s", self.resource.plural, state, why)
         self._on_state()
+
+    def _say(self, state: State, why: str, error: Exception | None) -> None:
+        """Log a change of the state or of its cause; a server that nobody reaches is the client's to log."""
+        if self.status.state is state and (state is State.SYNCED or self._said == why):
+            return
+        unreached = isinstance(error, Unreachable)
+        back = state is State.SYNCED is self.status.answer and self._said == _UNREACHED
+        self._said = _UNREACHED if unreached else why
+        if not unreached and not back:
+            level = logging.INFO if state in {State.SYNCED, State.ABSENT} else logging.WARNING
+            log.log(level, "%s is %s: %s", self.resource.plural, state, why)
 
     def _bad_object(self, error: BadObject) -> Key | None:
         self.status.object_errors += 1
-        seen = (error.key, error.cause)
-        if seen not in self._logged:
-            self._logged.append(seen)
+        cause = error.cause if error.cause in self._logged or len(self._logged) < _LOGGED_CAUSES else ""
+        names = self._logged.setdefault(cause, set())
+        if error.key not in names and len(names) < _LOGGED_OBJECTS:
+            names.add(error.key)
+            more = "; further ones are counted only" if len(names) == _LOGGED_OBJECTS else ""
             log.warning(
-                "%s %s is left out: %s", self.resource.plural, error.key or "without a name", error.cause
+                "%s %s is left out: %s%s",
+                self.resource.plural,
+                error.key or "without a name",
+                error.cause,
+                more,
             )
         return error.key
 

@@ -38,6 +38,8 @@ class ReflectorSettings:
     """Silence in a streaming list after which the server is taken for one that ignores the request."""
     slow_retry: float = 30.0
     """Pace, before jitter, of looking for a forbidden or absent resource again."""
+    longest_pause: float = 300.0
+    """A server that is throttling is not kept waiting for longer than this, whatever it asks for."""
     shortest_watch: float = 1.0
     """A stream without an event that ends before this is counted as a failure."""
     refusals_until_believed: int = 3

@@ -39,8 +39,6 @@ class FactsPage:
     """The families of all subjects, in the order of their declaration."""
 
     def __init__(self, subjects: Iterable[Published]) -> None:
-        self.rule_errors: Counter[str] = Counter()
-        """Failures of rules, by family."""
         self._parts: dict[Family, list[_Part]] = {}
         names: dict[str, Family] = {}
         for published in subjects:
@@ -48,6 +46,8 @@ class FactsPage:
                 if names.setdefault(rule.family.name, rule.family) != rule.family:
                     raise ValueError(f"{rule.family.name} is declared twice")
                 self._parts.setdefault(rule.family, []).append(_Part(published, rule))
+        self.rule_errors: Counter[str] = Counter({family.name: 0 for family in self._parts})
+        """Failures of rules, by family."""
         self._lines: dict[Family, str] = dict.fromkeys(self._parts, "")
         self._reported: set[tuple[str, str]] = set()
 

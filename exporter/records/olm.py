@@ -17,7 +17,6 @@ class ObjectReference(Part, frozen=True):
     """A reference to another object."""
 
     name: str | None = None
-    namespace: str | None = None
     uid: str | None = None
 
 
@@ -105,10 +104,16 @@ class InstallPlan(Record, frozen=True):
         return (self.spec and self.spec.approval) or ""
 
 
-class ClusterServiceVersionMetadata(Metadata, frozen=True):
-    """Metadata with the annotations that OLM writes from the bundle."""
+class ClusterServiceVersionAnnotations(Part, frozen=True):
+    """The one annotation that is read, of the many and long ones a bundle has."""
 
-    annotations: dict[str, str] | None = None
+    properties: str | None = msgspec.field(default=None, name="operatorframework.io/properties")
+
+
+class ClusterServiceVersionMetadata(Metadata, frozen=True):
+    """Metadata with what OLM writes of the bundle."""
+
+    annotations: ClusterServiceVersionAnnotations | None = None
 
 
 class ClusterServiceVersionSpec(Part, frozen=True):
@@ -196,9 +201,8 @@ class CatalogSource(Record, frozen=True):
 
 
 class OperatorConditionSpec(Part, frozen=True):
-    """What the operator says of itself, and what an administrator says over its head."""
+    """What an administrator says over the operator's head; its own word counts once OLM has taken it over."""
 
-    conditions: list[Condition] | None = None
     overrides: list[Condition] | None = None
 
 

@@ -16,7 +16,6 @@ class UpdateHistory(Part, frozen=True):
 
     state: str | None = None
     version: str | None = None
-    started_time: datetime | None = None
     completion_time: datetime | None = None
 
 
@@ -30,7 +29,6 @@ class ClusterVersionStatus(Part, frozen=True):
     """What the cluster-version operator did."""
 
     history: list[UpdateHistory] | None = None
-    conditions: list[Condition] | None = None
 
 
 class ClusterVersion(Record, frozen=True):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from exporter import logs
-from exporter.config import ConfigError
+from exporter.config import ConfigError, address_text
 from exporter.kube.credentials import Connection, StaticCredentials
 from exporter.pipeline import Pipeline
 from exporter.service import running, stop_signals
@@ -58,7 +58,7 @@ async def demo(name: str | None, speed: float, address: tuple[str, int]) -> int:
     async with ApiServer(storage) as server:
         pipeline = Pipeline(StaticCredentials(Connection(server.url)), source="simulator")
         async with running(pipeline, address) as (web, port):
-            _say(story, f"http://{address[0] or 'localhost'}:{port}")
+            _say(story, f"http://{address_text(address[0] or 'localhost', port)}")
             telling = asyncio.create_task(tell(story, SimulatedCluster(storage), speed=speed))
             received = await stop
             telling.cancel()

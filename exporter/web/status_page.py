@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from exporter import __version__
 from exporter.facts import Facts, semver
 from exporter.facts.cluster import Availability
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
+from exporter.kube.reflector import Reflector
+from exporter.kube.resource import Resource
 from exporter.kube.status import State
 from exporter.metrics.selfmonitoring import FRESH_SECONDS, Watching, fresh
 from exporter.pipeline import Pipeline
-from exporter.records.olm import INSTALL_PLANS, SUBSCRIPTIONS
-from exporter.records.openshift import CLUSTER_VERSIONS
+from exporter.records.olm import CATALOG_SOURCES, CLUSTER_SERVICE_VERSIONS, INSTALL_PLANS, SUBSCRIPTIONS
+from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS, INFRASTRUCTURES
+from exporter.records.virtualization import HYPERCONVERGEDS
 
 GOOD: Final = "good"
 NOTE: Final = "note"
 BAD: Final = "bad"
-_MARKS: Final = {GOOD: "OK", NOTE: "Note", BAD: "Problem"}
+OLD: Final = "old"
+_MARKS: Final = {GOOD: "OK", NOTE: "Note", BAD: "Problem", OLD: "Old"}
 
 _STYLE: Final = """
 :root { color-scheme: light dark; }
@@ -32,6 +37,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; }
 tr { border-bottom: 1px solid #8884; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .mark { font-weight: 600; white-space: nowrap; }
+.old { opacity: .6; }
 .good .mark { color: #2a7d2a; } .note .mark { color: #8a6100; } .bad .mark { color: #c0281c; }
 @media (prefers-color-scheme: dark) {
   .good .mark { color: #6fcf6f; } .note .mark { color: #e5b94d; } .bad .mark { color: #ff8278; }
@@ -39,14 +45,13 @@ tr { border-bottom: 1px solid #8884; }
 """
 
 Statement = tuple[str, str, str]
-"""How it is (good, note, bad), what it is about, and the sentence."""
+"""How it is (good, note, bad, old), what it is about, and the sentence."""
 
 
 def status_page(pipeline: Pipeline) -> str:
     """The whole page as HTML."""
     watching = pipeline.watching()
-    availability = pipeline.availability()
-    statements = list(_statements(pipeline.facts, availability, pipeline.missing()))
+    statements = list(_statements(pipeline, watching))
     return "".join(
         [
             "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -71,37 +76,89 @@ def status_page(pipeline: Pipeline) -> str:
     )
 
 
-def _statements(
-    facts: Facts, availability: Mapping[str, Availability], missing: list[str]
-) -> Iterator[Statement]:
+@dataclass(frozen=True)
+class _Section:
+    """Sentences that rest on the same resources."""
+
+    about: str
+    resources: tuple[Resource[Any], ...]
+    statements: Callable[[Facts, Mapping[str, Availability]], Iterator[Statement]]
+
+
+def _statements(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
+    availability = pipeline.availability()
+    reflectors = {each.resource.plural: each for each in watching.reflectors}
+    yield from _first(pipeline, watching)
+    for section in _SECTIONS:
+        rests_on = [reflectors[each.plural] for each in section.resources]
+        unknown = [
+            f"{each.resource.plural} is {each.status.state}"
+            for each in rests_on
+            if availability[each.resource.plural] is Availability.UNKNOWN
+        ]
+        if unknown:
+            yield NOTE, section.about, f"Not known: {', '.join(unknown)}."
+            continue
+        old = not all(fresh(each, watching.now) for each in rests_on)
+        for how, about, sentence in section.statements(pipeline.facts, availability):
+            yield (OLD if old else how), about, sentence
+
+
+def _first(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
+    """What has to be known before anything else is believed."""
+    missing = pipeline.missing()
     if missing:
         yield NOTE, "This page", f"is not complete yet: {', '.join(missing)} still to be read."
-    yield from _versions(facts, availability)
-    yield from _subscription(facts, availability)
+    old = [
+        each
+        for each in watching.reflectors
+        if each.resource.plural not in missing
+        and each.status.state is not State.FORBIDDEN
+        and not fresh(each, watching.now)
+    ]
+    if old:
+        since = min(each.status.last_update or 0.0 for each in old)
+        names = "anything" if len(old) == len(watching.reflectors) else _list(old)
+        why = next((f": {each.status.problem}" for each in old if each.status.problem), "")
+        yield BAD, "This page", f"is old: the API server tells nothing of {names} since {_time(since)}{why}."
 
 
-def _versions(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
-    versions = facts.versions
-    openshift, operator, topology = versions.openshift, versions.operator, versions.topology
+def _list(reflectors: Iterable[Reflector[Any]]) -> str:
+    return ", ".join(each.resource.plural for each in reflectors)
+
+
+def _openshift(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
+    openshift, topology = facts.versions.openshift, facts.versions.topology
     if openshift:
         where = f", channel {openshift.channel}" if openshift.channel else ", no update channel set"
         built = (
             f"; control plane {topology.control_plane}, workers {topology.infrastructure}" if topology else ""
         )
         yield GOOD, "OpenShift", f"{openshift.version}{where}{built}."
-    elif availability.get(CLUSTER_VERSIONS.plural) is Availability.ABSENT:
+    elif availability[CLUSTER_VERSIONS.plural] is Availability.ABSENT:
         yield NOTE, "OpenShift", "This cluster is no OpenShift."
     else:
         yield NOTE, "OpenShift", "The version is not known."
+
+
+def _virtualization(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    operator = facts.versions.operator
     if operator is None:
-        yield NOTE, "Virtualization", "OpenShift Virtualization is not completely installed here."
-        return
-    yield GOOD, "Virtualization", f"{operator.version} in namespace {operator.namespace or 'unknown'}."
-    if openshift and versions.skew is not None:
-        yield _skew(versions.skew, operator.version, openshift.version, openshift.minor_since)
-    for name, available in versions.operators_available:
-        if not available:
-            yield BAD, name, "OpenShift's operator is not available; updates rest on it."
+        yield NOTE, "Virtualization", f"OpenShift Virtualization is not completely installed{_where(facts)}."
+    else:
+        yield GOOD, "Virtualization", f"{operator.version} in namespace {operator.namespace or 'unknown'}."
+
+
+def _where(facts: Facts) -> str:
+    namespace = facts.cluster.scope.operator_namespace
+    return f" in namespace {namespace}, which is the only one looked at" if namespace else " here"
+
+
+def _pair(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    versions = facts.versions
+    if versions.openshift and versions.operator and versions.skew is not None:
+        openshift = versions.openshift
+        yield _skew(versions.skew, versions.operator.version, openshift.version, openshift.minor_since)
 
 
 def _skew(skew: int, operator: str, openshift: str, since: float | None) -> Statement:
@@ -116,23 +173,50 @@ def _skew(skew: int, operator: str, openshift: str, since: float | None) -> Stat
     return (NOTE if skew == -1 else BAD), "Supported pair", text
 
 
+def _operators(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    for name, available in facts.versions.operators_available:
+        if not available:
+            yield BAD, name, "OpenShift's operator is not available; updates rest on it."
+
+
 def _subscription(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
+    about = facts.subscription
+    if availability[SUBSCRIPTIONS.plural] is Availability.ABSENT:
+        yield NOTE, "Subscription", "The Operator Lifecycle Manager is not installed in this cluster."
+    elif about.subscription is None:
+        yield BAD, "Subscription", f"There is none{_where(facts)}: OpenShift Virtualization gets no updates."
+    elif about.found > 1:
+        text = f"There are {about.found} of the package; {about.subscription.name} counts."
+        yield BAD, "Subscription", text
+
+
+def _channel(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    if ours := facts.subscription.subscription:
+        if facts.subscription.channel_recommended:
+            yield GOOD, "Channel", f"{ours.channel or 'the default channel'}, as recommended."
+        else:
+            yield BAD, "Channel", f"{ours.channel}: only {RECOMMENDED_CHANNEL} is supported."
+
+
+def _approval(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    about = facts.subscription
+    if about.subscription is None:
+        return
+    if about.effective_approval != MANUAL:
+        yield GOOD, "Approval", "Automatic: updates install themselves."
+    elif about.configured_approval == MANUAL:
+        yield NOTE, "Approval", "Manual: every update waits until a person approves it."
+    else:
+        text = "Manual, although this Subscription says Automatic: "
+        text += "another Subscription of the namespace, or the plan that waits, is Manual."
+        yield NOTE, "Approval", text
+
+
+def _catalog(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
     about = facts.subscription
     ours = about.subscription
     if ours is None:
-        if availability.get(SUBSCRIPTIONS.plural) is Availability.KNOWN:
-            yield BAD, "Subscription", "There is none: OpenShift Virtualization gets no updates."
-        elif availability.get(SUBSCRIPTIONS.plural) is Availability.ABSENT:
-            yield NOTE, "Subscription", "The Operator Lifecycle Manager is not installed in this cluster."
         return
-    if about.found > 1:
-        yield BAD, "Subscription", f"There are {about.found} of the package; {ours.name} counts."
-    if about.channel_recommended:
-        yield GOOD, "Channel", f"{ours.channel or 'the default channel'}, as recommended."
-    else:
-        yield BAD, "Channel", f"{ours.channel}: only {RECOMMENDED_CHANNEL} is supported."
-    if availability.get(INSTALL_PLANS.plural) is not Availability.UNKNOWN:
-        yield _approval(about.configured_approval, about.effective_approval)
     if about.catalog is None or not about.catalog.ready:
         how = "is missing" if about.catalog is None else "is not connected"
         yield BAD, "Catalog", f"{ours.source} in {ours.source_namespace} {how}: no updates come from it."
@@ -140,20 +224,28 @@ def _subscription(facts: Facts, availability: Mapping[str, Availability]) -> Ite
         polled = about.catalog.last_poll
         when = f", last looked for {_time(polled.timestamp())}" if polled else ""
         yield GOOD, "Catalog", f"{ours.source} in {ours.source_namespace}{when}."
-    for condition in ours.conditions:
+
+
+def _conditions(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    ours = facts.subscription.subscription
+    for condition in ours.conditions if ours else ():
         if condition.type and condition.is_true:
             text = f"{condition.reason or ''} {condition.message or ''}".strip() or "True"
             yield NOTE, condition.type, text
 
 
-def _approval(configured: str, effective: str) -> Statement:
-    if effective != MANUAL:
-        return GOOD, "Approval", "Automatic: updates install themselves."
-    if configured == MANUAL:
-        return NOTE, "Approval", "Manual: every update waits until a person approves it."
-    text = "Manual, although this Subscription says Automatic: "
-    text += "another Subscription of the namespace, or the plan that waits, is Manual."
-    return NOTE, "Approval", text
+_INSTALLED: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
+_SECTIONS: Final = (
+    _Section("OpenShift", (CLUSTER_VERSIONS, INFRASTRUCTURES), _openshift),
+    _Section("Virtualization", _INSTALLED, _virtualization),
+    _Section("Supported pair", (CLUSTER_VERSIONS, *_INSTALLED), _pair),
+    _Section("OpenShift's operators", (CLUSTER_OPERATORS,), _operators),
+    _Section("Subscription", _INSTALLED, _subscription),
+    _Section("Channel", _INSTALLED, _channel),
+    _Section("Approval", (INSTALL_PLANS, *_INSTALLED), _approval),
+    _Section("Catalog", (CATALOG_SOURCES, *_INSTALLED), _catalog),
+    _Section("Conditions", _INSTALLED, _conditions),
+)
 
 
 def _resources(watching: Watching) -> Iterator[str]:

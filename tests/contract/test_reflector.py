@@ -129,13 +129,22 @@ async def test_watch_list_refused_is_listed_in_pages(backend: Backend, refusal_:
         assert [each.verb for each in watch.seen(*Verb)] == [Verb.WATCH_LIST, Verb.LIST, Verb.WATCH]
 
 
-async def test_a_streaming_list_that_is_cut_off_is_listed_in_pages(backend: Backend) -> None:
+@pytest.mark.parametrize(
+    ("cuts", "verbs"),
+    [
+        (1, [Verb.WATCH_LIST, Verb.WATCH_LIST]),
+        (2, [Verb.WATCH_LIST, Verb.WATCH_LIST, Verb.LIST]),
+    ],
+)
+async def test_a_streaming_list_that_is_cut_off_twice_is_listed_in_pages(
+    backend: Backend, cuts: int, verbs: list[Verb]
+) -> None:
     await fill(backend, "a", "b")
     cut = Spoiled(after=1, then="reset")
-    backend.faults.add(cut, resource=CATALOGS, verbs=(Verb.WATCH_LIST,))
+    backend.faults.add(cut, resource=CATALOGS, verbs=(Verb.WATCH_LIST,), times=cuts)
     async with watched(backend) as watch:
         await watch.holds("a", "b")
-        assert [each.verb for each in watch.seen(*LISTS)] == [Verb.WATCH_LIST, Verb.LIST]
+        assert [each.verb for each in watch.seen(*LISTS)] == verbs
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
@@ -143,7 +152,7 @@ async def test_an_absurd_pause_is_neither_no_pause_nor_the_end(backend: Backend,
     await fill(backend, "a")
     throttled = refusal(429, "TooManyRequests", "slow down", retry_after=seconds)
     fault = backend.faults.add(throttled, resource=CATALOGS, times=3)
-    async with watched(backend) as watch:
+    async with watched(backend, replace(QUICK, longest_pause=0.2)) as watch:
         await watch.holds("a")
         assert fault.hits == 3
 

@@ -52,6 +52,11 @@ class Installed:
         """It says that it is ready."""
         return (await self.get("/readyz"))[0] == 200
 
+    async def fresh(self) -> bool:
+        """It says that everything it watches is fresh."""
+        lines = [line for line in (await self.metrics()).splitlines() if "_resource_fresh{" in line]
+        return bool(lines) and all(line.endswith(" 1.0") for line in lines)
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal; the exit status and the seconds it took to end."""
         loop = asyncio.get_running_loop()

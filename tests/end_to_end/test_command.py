@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.simulated import simulated_backend
-from tests.contract.watched import catalog, until
+from tests.contract.watched import catalog
 from tests.end_to_end.installed import COMMAND, installed
 from tests.servers.waiting import eventually
 
@@ -51,11 +51,20 @@ async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> 
 
             await eventually(counted, expected)
             await backend.stop()
-            await until(lambda: sum("is failing" in line for line in running.lines) == 10)
+            failing = 'resource_state{resource="catalogsources",state="failing"} 1.0'
+
+            async def failed() -> bool:
+                return failing in await running.metrics()
+
+            await eventually(failed, failing)
             await backend.start()
-            await until(lambda: sum("is synced" in line for line in running.lines) == 20)
+            await eventually(running.fresh, "all fresh")
             assert (await running.end())[0] == 0
-    assert len(running.lines) == 1 + 10 + 10 + 10 + 1
+    synced = [line for line in running.lines if "is synced" in line]
+    outage = [line for line in running.lines if "cannot reach" in line or "is reached again" in line]
+    assert len(synced) == 10
+    assert len(outage) == 2
+    assert len(running.lines) == 1 + len(synced) + len(outage) + 1
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["demo", "--list"], ["serve", "--help"]])

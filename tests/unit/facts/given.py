@@ -43,7 +43,7 @@ def page_of(
     availability |= {resource.plural: Availability.UNKNOWN for resource in unknown}
     page = FactsPage(SUBJECTS)
     page.update(facts_of(*objects, scope=scope), availability)
-    assert not page.rule_errors
+    assert not page.rule_errors.total()
     wanted = tuple(f"virt_upgrade_{name}" for name in families)
     lines = [line for line in page.render(Format.TEXT).splitlines(keepends=True) if not line.startswith("#")]
     return "".join(line for line in lines if not wanted or line.split("{")[0].split(" ")[0] in wanted)

@@ -33,6 +33,23 @@ async def reason(connection: Connection) -> str:
     return str(caught.value)
 
 
+async def test_a_netrc_is_nothing_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        return web.json_response({})
+
+    async with LoopbackServer(answer, Faults()) as server:
+        client = Client(StaticCredentials(Connection(server.url, authorization="Bearer ours")))
+        assert await client.get("/version", {}, read_timeout=5) == b"{}"
+        await client.close()
+    assert seen == ["Bearer ours"]
+
+
 async def test_nobody_listens() -> None:
     text = await reason(Connection("http://127.0.0.1:1"))
     assert text == "cannot reach http://127.0.0.1:1: Connection refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import ssl
@@ -109,6 +110,48 @@ def exec_plugin(tmp_path: Path, script: str) -> dict[str, Any]:
             "interactiveMode": "Never",
         }
     }
+
+
+EXPIRING = (
+    '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
+    '"status":{"token":"%s","expirationTimestamp":"2026-06-01T00:10:00Z"}}'
+)
+NEW_YEAR_OF_SUMMER = 1780272000.0
+"""2026-06-01T00:00:00Z."""
+
+
+async def test_an_exec_plugin_is_asked_again_only_when_what_it_gave_expires(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    plugin = exec_plugin(tmp_path, f"echo x >> {runs}; printf '{EXPIRING}' token")
+    credentials = write(tmp_path / "config", plugin)
+    credentials.wall_clock = lambda: NEW_YEAR_OF_SUMMER
+    await credentials.current()
+    for _ in range(9):
+        advance(credentials, 61)
+        await credentials.current()
+    assert runs.read_text().count("x") == 1
+    advance(credentials, 60)
+    await credentials.current()
+    assert runs.read_text().count("x") == 2
+
+
+async def test_an_exec_plugin_that_names_no_end_is_asked_again_only_on_rejection(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    credentials = write(tmp_path / "config", exec_plugin(tmp_path, f"echo x >> {runs}; token 1"))
+    first = await credentials.current()
+    advance(credentials, 100_000)
+    assert await credentials.current() is first
+    assert runs.read_text().count("x") == 1
+    await credentials.renew(first)
+    assert runs.read_text().count("x") == 2
+
+
+async def test_an_exec_plugin_that_hangs_is_given_up(tmp_path: Path) -> None:
+    credentials = write(tmp_path / "config", exec_plugin(tmp_path, "exec sleep 600"))
+    credentials.plugin_timeout = 0.2
+    with pytest.raises(CredentialsError, match=r"the exec plugin of .* gave no answer within 0.2 s"):
+        await credentials.current()
+    gc.collect()
 
 
 async def test_an_exec_plugin_that_fails_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,6 +288,22 @@ async def test_a_certificate_that_is_none_is_said(tmp_path: Path) -> None:
     tls = {"server": "https://cluster", "certificate-authority": str(bad)}
     with pytest.raises(CredentialsError, match="cannot use the certificates of the kubeconfig"):
         await write(tmp_path / "config", {"token": "abc"}, **tls).current()
+
+
+async def test_an_authority_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    tls = {"server": "https://cluster", "certificate-authority": str(tmp_path)}
+    with pytest.raises(CredentialsError, match=r"(cannot use .* kubeconfig)"):
+        await write(tmp_path / "config", {"token": "abc"}, **tls).current()
+
+
+async def test_the_proxy_of_the_environment_is_used_where_the_kubeconfig_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    for server, proxy in (("https://192.0.2.1", "http://proxy:3128"), ("https://10.1.2.3", None)):
+        connection = await write(tmp_path / "config", {"token": "abc"}, server=server).current()
+        assert connection.proxy == proxy
 
 
 async def test_static_credentials_stay_what_they_are() -> None:

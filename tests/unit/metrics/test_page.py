@@ -93,7 +93,7 @@ def test_a_rule_that_fails_costs_its_own_samples_and_is_logged_once(
     page.update(EMPTY, {})
     page.update(EMPTY, {})
     assert page.render(Format.TEXT).endswith('virt_upgrade_shared{part="good"} 7\n')
-    assert page.rule_errors == {"virt_upgrade_shared": 4}
+    assert page.rule_errors["virt_upgrade_shared"] == 4
     assert [record.message for record in caplog.records] == [
         "virt_upgrade_shared cannot be worked out and is left out"
     ] * 2

@@ -18,6 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter import logs
+from exporter.facts.cluster import Availability
 from exporter.kube.credentials import Connection, StaticCredentials
 from exporter.metrics.exposition import Format
 from exporter.pipeline import Pipeline
@@ -28,6 +29,7 @@ from exporter.simulator.script import tell
 from exporter.simulator.server import ApiServer
 from exporter.simulator.storage import Storage
 from exporter.simulator.stories import STORIES
+from exporter.web.status_page import status_page
 from tests.contract.watched import QUICK, until
 
 
@@ -200,6 +202,46 @@ async def test_the_status_page_of_an_empty_cluster_and_of_none() -> None:
             assert facts == []
 
 
+@pytest.mark.parametrize(
+    ("resource", "unknown", "gone"),
+    [
+        ("catalogsources", "<th scope=row>Catalog<td>Not known: catalogsources is forbidden.", "is missing"),
+        ("installplans", "<th scope=row>Approval<td>Not known: installplans is forbidden.", "Automatic: "),
+        ("clusterversions", "<th scope=row>OpenShift<td>Not known: clusterversions is f", "OpenShift 4.18"),
+        ("subscriptions", "<th scope=row>Subscription<td>Not known: subscriptions is f", "as recommended"),
+        ("hyperconvergeds", "<th scope=row>Virtualization<td>Not known: hyperconvergeds", "4.18.8"),
+    ],
+)
+async def test_the_status_page_says_what_it_may_not_see(resource: str, unknown: str, gone: str) -> None:
+    async with served() as each:
+        each.api.faults.add(refusal(403, "Forbidden", "no"), resource=resource)
+        await each.api.stop()
+        await each.api.start()
+        await until(lambda: each.pipeline.availability()[resource] is Availability.UNKNOWN)
+        await each.ready()
+        page = (await each.get("/"))[2].decode()
+        assert unknown in page
+        assert gone not in page
+
+
+async def test_the_status_page_says_first_that_it_is_old() -> None:
+    async with served() as each:
+        await each.ready()
+        await until(lambda: "Automatic: " in status_page(each.pipeline))
+        assert "is old" not in status_page(each.pipeline)
+        await each.api.stop()
+        states = [reflector.status for reflector in each.pipeline.reflectors]
+        await until(lambda: {str(status.state) for status in states} == {"failing"}, "all are failing")
+        page = (await each.get("/"))[2].decode()
+        first = page.index("<tr")
+        assert page[first:].startswith(
+            "<tr class=bad><td class=mark>Problem<th scope=row>This page<td>is old: "
+        )
+        assert "tells nothing of anything since 2001-09-09 01:46:40 UTC: cannot reach http://" in page
+        assert "<td class=mark>OK" not in page
+        assert "<tr class=old><td class=mark>Old<th scope=row>Approval<td>Automatic: " in page
+
+
 async def test_what_the_cluster_says_cannot_break_the_page() -> None:
     async with served() as each:
         await each.ready()
@@ -249,6 +291,7 @@ def test_log_lines(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         logs.configure("info", format_)
         logging.getLogger("exporter.test").info("a %s", "line")
+        logging.getLogger("exporter.test").info("two\nlines\x1b[31m")
         logging.getLogger("exporter.test").debug("not this one")
         try:
             raise ValueError("oops")
@@ -258,10 +301,12 @@ def test_log_lines(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
         logging.root.handlers[:], logging.root.level = before
     lines = capsys.readouterr().err.splitlines()
     if format_ == "json":
-        first, second = (json.loads(line) for line in lines)
+        first, lined, second = (json.loads(line) for line in lines)
+        assert lined["message"] == "two\nlines\x1b[31m"
         assert first.keys() == {"time", "level", "logger", "message"}
         assert (first["level"], first["message"]) == ("info", "a line")
         assert "ValueError: oops" in second["exception"]
     else:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO a line", lines[0])
-        assert lines[1].endswith("ERROR failed")
+        assert lines[1].endswith(r"INFO two\nlines\x1b[31m")
+        assert lines[2].endswith("ERROR failed")
