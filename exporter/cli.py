@@ -15,7 +15,7 @@ from exporter import __version__, config, logs
 from exporter.config import ConfigError, Option
 from exporter.facts.cluster import Scope
 from exporter.kube.credentials import CredentialsError, FileCredentials, home_expanded
-from exporter.service import ServiceError, serve
+from exporter.service import ServiceError, State, serve
 
 EXIT_WRONG_USE: Final = 2
 REVISION_VARIABLE: Final = "VIRT_UPGRADE_EXPORTER_REVISION"
@@ -27,9 +27,14 @@ SERVE_OPTIONS: Final = (
     config.LISTEN_ADDRESS,
     config.OPERATOR_NAMESPACE,
     config.OPERATOR_PACKAGE,
+    config.STATE_CONFIGMAP,
+    config.STATE_FILE,
+    config.STATE_NONE,
     config.LOG_LEVEL,
     config.LOG_FORMAT,
 )
+REPLAY_OPTIONS: Final = (config.OPERATOR_NAMESPACE, config.OPERATOR_PACKAGE)
+STATE_OPTIONS: Final = (config.STATE_CONFIGMAP, config.STATE_FILE, config.STATE_NONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,10 +96,22 @@ def _parser() -> _Parser:
     )
     demo.add_argument("--speed", type=float, default=1.0, metavar="N", help="shorten the story N times")
     _add(demo, config.LISTEN_ADDRESS, default=f"127.0.0.1:{config.DEFAULT_PORT}")
+    replaying = parser.add_command(commands, "replay", "the whole exporter over a recording, on its clock")
+    replaying.add_argument("recording", metavar="FILE", help="JSON lines, plain or gzip")
+    replaying.add_argument("--speed", type=float, default=1.0, metavar="N", help="replay N times as fast")
+    replaying.add_argument("--until", metavar="TIME", help="stop at this time (RFC 3339)")
+    replaying.add_argument("--final", action="store_true", help="print the last page and exit")
+    _add(replaying, config.LISTEN_ADDRESS, default=f"127.0.0.1:{config.DEFAULT_PORT}")
+    for option in REPLAY_OPTIONS:
+        _add(replaying, option)
     return parser
 
 
 def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:
+    if option.switch:
+        flag = f"--{option.name}"
+        parser.add_argument(flag, dest=option.name, help=option.help, action="store_true", default=None)
+        return
     shown = default or (", ".join(option.default) if isinstance(option.default, tuple) else option.default)
     parser.add_argument(
         f"--{option.name}",
@@ -112,6 +129,8 @@ def _run(given: argparse.Namespace) -> int:
     flags = {name: value for name, value in vars(given).items() if value is not None}
     if given.command == "serve":
         return _serve(_settings(flags))
+    if given.command == "replay":
+        return _replay(given, flags)
     # Imported here: a pod never tells a story.
     from exporter.simulator.demo import demo, describe
 
@@ -123,15 +142,57 @@ def _run(given: argparse.Namespace) -> int:
     )
 
 
+def _replay(given: argparse.Namespace, flags: Mapping[str, Any]) -> int:
+    # Imported here: a pod never replays a recording.
+    from exporter.recording import replay
+    from exporter.recording.lines import Recording, RecordingError
+
+    speed = config.speed(given.speed)
+    until = config.moment(given.until) if given.until else None
+    address = config.listen_address(flags[config.LISTEN_ADDRESS.name])
+    scope = _scope({option.name: flags.get(option.name, option.default) for option in REPLAY_OPTIONS})
+    logs.configure("warning", "text")
+    try:
+        told = replay.Replay(Recording(home_expanded(given.recording)), scope=scope, until=until)
+    except RecordingError as error:
+        raise ConfigError(str(error)) from error
+    return replay.final(told) if given.final else asyncio.run(replay.serve(told, speed, address))
+
+
+def _scope(settings: Mapping[str, Any]) -> Scope:
+    return Scope(
+        packages=tuple(settings[config.OPERATOR_PACKAGE.name]),
+        operator_namespace=settings[config.OPERATOR_NAMESPACE.name] or "",
+    )
+
+
 def _settings(flags: Mapping[str, Any]) -> Mapping[str, Any]:
     path = flags.get("config.file")
     for option in SERVE_OPTIONS:
         for value in flags.get(option.name, ()) if option.many else [flags.get(option.name)]:
-            if value is not None:
+            if value is not None and not option.switch:
                 config.check(option, value)
     from_file = config.read_file(Path(path), SERVE_OPTIONS) if path else {}
     defaults = {option.name: option.default for option in SERVE_OPTIONS}
+    places = {option.name for option in STATE_OPTIONS}
+    if not places.isdisjoint(flags):
+        # A place given as a flag takes the place of the file's, whichever that is.
+        from_file = {name: value for name, value in from_file.items() if name not in places}
     return defaults | dict(from_file) | dict(flags)
+
+
+def _state(settings: Mapping[str, Any]) -> State:
+    given = [option.name for option in STATE_OPTIONS if settings[option.name]]
+    if len(given) > 1:
+        raise ConfigError(f"give one of {' and '.join(given)}, not both")
+    configmap = settings[config.STATE_CONFIGMAP.name]
+    namespace, _, name = (configmap or "").partition("/")
+    file = settings[config.STATE_FILE.name]
+    return State(
+        configmap=(namespace, name) if configmap else None,
+        file=home_expanded(file) if file else None,
+        none=bool(settings[config.STATE_NONE.name]),
+    )
 
 
 def _serve(settings: Mapping[str, Any]) -> int:
@@ -140,11 +201,9 @@ def _serve(settings: Mapping[str, Any]) -> int:
     return asyncio.run(
         serve(
             FileCredentials(home_expanded(kubeconfig) if kubeconfig else None, settings[config.CONTEXT.name]),
-            scope=Scope(
-                packages=tuple(settings[config.OPERATOR_PACKAGE.name]),
-                operator_namespace=settings[config.OPERATOR_NAMESPACE.name] or "",
-            ),
+            scope=_scope(settings),
             address=config.listen_address(settings[config.LISTEN_ADDRESS.name]),
+            state=_state(settings),
             revision=os.environ.get(REVISION_VARIABLE, ""),
         )
     )

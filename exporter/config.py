@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class Option:
     """What a value must look like, as a regular expression."""
     kind: str = "text"
     """What a value must be, in words."""
+    switch: bool = False
+    """It is given, or not."""
 
     @property
     def many(self) -> bool:
@@ -72,6 +75,20 @@ OPERATOR_PACKAGE: Final = Option(
     pattern=rf"{_LABEL}(\.{_LABEL})*",
     kind="the name of a package",
 )
+STATE_CONFIGMAP: Final = Option(
+    "state.configmap",
+    "keep what has to outlive a restart in this ConfigMap; in a pod the default is "
+    "virt-upgrade-exporter-state in its own namespace",
+    metavar="NAMESPACE/NAME",
+    pattern=rf"{_LABEL}/{_LABEL}(\.{_LABEL})*",
+    kind="NAMESPACE/NAME",
+)
+STATE_FILE: Final = Option(
+    "state.file",
+    "keep it in this file; elsewhere than in a pod the default is a file of the user's",
+    metavar="FILE",
+)
+STATE_NONE: Final = Option("state.none", "keep it in memory only", switch=True)
 LOG_LEVEL: Final = Option("log.level", "least severity to log", default="info", choices=LEVELS)
 LOG_FORMAT: Final = Option("log.format", "format of the log", default="text", choices=FORMATS)
 
@@ -124,8 +141,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
 
 
-def _checked(path: Path, option: Option, value: object) -> str | tuple[str, ...]:
+def _checked(path: Path, option: Option, value: object) -> str | tuple[str, ...] | bool:
     name = f"{option.name} in the config file {path}"
+    if option.switch:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} must be true or false, not {value!r}")
+        return value
     if option.many:
         if not isinstance(value, list) or not value:
             raise ConfigError(f"{name} must be a list")
@@ -148,6 +169,30 @@ def _text(name: str, option: Option, value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(option.pattern, value):
         raise ConfigError(f"{name} must be {option.kind}, not {value!r}")
     return value
+
+
+def speed(number: float) -> float:
+    """How many times as fast something is to be told.
+
+    Raises:
+        ConfigError: it is no positive number.
+    """
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"the speed must be a positive number, not {number:g}")
+    return number
+
+
+def moment(text: str) -> float:
+    """Unix time of an RFC 3339 time; one without a zone is UTC.
+
+    Raises:
+        ConfigError: it is no such time.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{text} is no time; write it as 2026-11-23T08:00:00Z") from error
 
 
 def listen_address(text: str) -> tuple[str, int]:

@@ -1,36 +1,213 @@
 """The way of a byte from the watch stream to the scrape, put together.
 
-Reflectors fill stores; what changed is gathered for a few milliseconds, then the facts that rest on it
-are derived anew and their families rendered. A scrape never waits for that: whatever has been received
-is on the page it gets.
+Followers fill stores; what changed is gathered for a few milliseconds, then the facts that rest on it are
+derived anew and their families rendered. What is seen for the first time is remembered; facts rest on what
+the store has taken. A scrape never waits for any of that: whatever has been received is on the page it
+gets, at the moment of the scrape.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
-from exporter.facts import RESOURCES, SUBJECTS, Facts
+from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog
 from exporter.facts.cluster import Availability, Cluster, Scope
+from exporter.facts.family import Family, Sample
+from exporter.history.keeper import Keeper
+from exporter.history.stores import Store
+from exporter.history.value import History
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
+from exporter.kube.follower import Follower
+from exporter.kube.poller import Poller
 from exporter.kube.reflector import Reflector
-from exporter.kube.resource import Resource
+from exporter.kube.resource import Query, Resource
 from exporter.kube.status import ReflectorSettings, State
 from exporter.kube.store import Delta
 from exporter.metrics.exposition import Format
 from exporter.metrics.page import FactsPage
 from exporter.metrics.selfmonitoring import SelfMonitoring, Watching
+from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS
+
+log = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 0.01
 """Changes gathered before the facts are derived anew: a burst of events costs one derivation."""
 
+TICK_SECONDS: Final = 5.0
+"""What changes with time alone is noticed this often, if nobody asks."""
+
 
 class Pipeline:
-    """Reflectors, facts and page of one cluster."""
+    """Followers, memory, facts and page of one cluster."""
+
+    def __init__(
+        self,
+        *,
+        scope: Scope | None = None,
+        memory: Keeper | None = None,
+        source: str = "cluster",
+        revision: str = "",
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """A pipeline without followers.
+
+        Args:
+            scope: what to look for, and where.
+            memory: what is remembered, and where; without one it lives as long as the process.
+            source: cluster, simulator or replay.
+            revision: commit the program was built from.
+            wall_clock: Unix time.
+        """
+        self.scope = scope or Scope()
+        self.memory = memory or Keeper(None)
+        self.memory.on_stored = self._mark_timed
+        self.followers: tuple[Follower[Any], ...] = ()
+        self._wall_clock = wall_clock
+        self._source = source
+        self._revision = revision
+        self._page = FactsPage(SUBJECTS)
+        self._self_monitoring = SelfMonitoring(self.watching)
+        self._facts = Facts(Cluster(scope=self.scope))
+        self._changed: set[str] = set()
+        self._received: list[float] = []
+        self._problem = ""
+        self._flush_handle: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._tasks = [
+                    *(
+                        group.create_task(each.run(), name=f"follow {each.resource.plural}")
+                        for each in self.followers
+                    ),
+                    group.create_task(self.memory.run(), name="remember"),
+                    group.create_task(self._tick(), name="tick"),
+                ]
+        finally:
+            if self._flush_handle is not None:
+                self._flush_handle.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.refresh()
+
+    @property
+    def alive(self) -> bool:
+        """Every follower is at work; an API server that does not answer changes nothing about that."""
+        return not any(task.done() for task in self._tasks)
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of everything received so far, now."""
+        self.refresh()
+        return self._facts
+
+    def watching(self) -> Watching:
+        """The followers, as the self-monitoring shows them now."""
+        return Watching(
+            now=self._wall_clock(),
+            source=self._source,
+            revision=self._revision,
+            followers=self.followers,
+            rule_errors=self._page.rule_errors,
+            memory=self.memory,
+        )
+
+    def missing(self) -> list[str]:
+        """What was never read, of what is permitted and present as far as we know."""
+        memory = [] if self.memory.loaded else ["memory"]
+        return [each.resource.plural for each in self.followers if each.status.answer is None] + memory
+
+    def availability(self) -> Mapping[str, Availability]:
+        """What can be known of each resource."""
+        if not self.memory.loaded:
+            return {}
+        return {each.resource.plural: _availability(each) for each in self.followers}
+
+    def scrape(self, format_: Format) -> bytes:
+        """The whole page, with everything that has been received."""
+        self.refresh()
+        end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
+        page = self._page.render(format_) + self._self_monitoring.render(format_) + end
+        # JSON may hold half of a surrogate pair, which is no text: it must not cost the page.
+        return page.encode(errors="replace")
+
+    def samples(self) -> dict[Family, list[Sample]]:
+        """The facts as samples, with everything that has been received."""
+        self.refresh()
+        return self._page.samples(self._facts, self.availability())
+
+    def changed(self, plural: str, received: float | None = None) -> None:
+        """Something about a resource has changed; `received` is the loop's time of an event's arrival."""
+        if received is not None:
+            self._received.append(received)
+        self._changed.add(plural)
+        self._mark()
+
+    def changed_now(self, plural: str) -> None:
+        """Something about a resource has changed, and nothing else is to be gathered."""
+        self._changed.add(plural)
+        self.refresh()
+
+    def _mark_timed(self) -> None:
+        self._mark()
+
+    def _mark(self) -> None:
+        if self._flush_handle is None:
+            self._flush_handle = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.refresh)
+
+    def refresh(self) -> None:
+        """Bring facts, memory and page up to the present."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
+        changed, self._changed = self._changed, set()
+        received, self._received = self._received, []
+        availability = self.availability()
+        now = round(self._wall_clock(), 3)
+        stale = frozenset(each.resource.plural for each in self.followers if not each.fresh(now))
+        if changed or self._facts.cluster.availability != availability:
+            records = {each.resource.plural: each.store.records for each in self.followers}
+            cluster = Cluster(records, self.scope, availability, stale)
+            self._facts = Facts(cluster, self.memory.stored, now, recent=self._facts.recent())
+        else:
+            self._facts = self._facts.later(self.memory.stored, now, stale)
+        if self.memory.loaded:
+            self.memory.remember(self._observed())
+            if self.memory.stored is not self._facts.history:
+                # Without a store what was seen counts at once.
+                self._facts = self._facts.later(self.memory.stored, now, stale)
+        self._page.update(self._facts, availability, changed)
+        self._measure(received)
+
+    def _observed(self) -> History:
+        try:
+            return self._facts.observe(self.memory.memory)
+        except Exception as error:
+            # A defect of ours costs what would have been remembered, not the page.
+            if repr(error) != self._problem:
+                log.exception("what is seen cannot be remembered")
+            self._problem = repr(error)
+            return self.memory.memory
+
+    def _measure(self, received: list[float]) -> None:
+        for each in received:
+            latency = asyncio.get_running_loop().time() - each
+            self._self_monitoring.event_latency.observe(max(0.0, latency))
+
+
+class LivePipeline(Pipeline):
+    """A pipeline that follows an API server."""
 
     def __init__(
         self,
@@ -38,6 +215,7 @@ class Pipeline:
         *,
         scope: Scope | None = None,
         settings: ReflectorSettings | None = None,
+        store: Callable[[Client], Store | None] = lambda _: None,
         source: str = "cluster",
         revision: str = "",
         wall_clock: Callable[[], float] = time.time,
@@ -49,119 +227,92 @@ class Pipeline:
             credentials: how to reach the API server.
             scope: what to look for, and where.
             settings: times and sizes of the watch protocol.
-            source: cluster, simulator or replay.
+            store: where to keep what is remembered.
+            source: cluster or simulator.
             revision: commit the program was built from.
             wall_clock: Unix time.
             random: source of jitter.
         """
-        self.scope = scope or Scope()
         self._client = Client(credentials)
-        self._wall_clock = wall_clock
-        self._source = source
-        self._revision = revision
-        self.reflectors: tuple[Reflector[Any], ...] = tuple(
-            self._reflector(resource, settings, random) for resource in RESOURCES
+        super().__init__(
+            scope=scope,
+            memory=Keeper(store(self._client)),
+            source=source,
+            revision=revision,
+            wall_clock=wall_clock,
         )
-        self._page = FactsPage(SUBJECTS)
-        self._self_monitoring = SelfMonitoring(self.watching)
-        self._facts = Facts(Cluster(scope=self.scope))
-        self._changed: set[str] = set()
-        self._received: list[float] = []
-        self._flush_handle: asyncio.TimerHandle | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._settings = settings
+        self._random = random
+        self._pollers: list[Poller[Any]] = []
+        self.followers = tuple(self._follower(resource) for resource in RESOURCES)
 
-    def _reflector(
-        self, resource: Resource[Any], settings: ReflectorSettings | None, random: Random | None
-    ) -> Reflector[Any]:
-        def on_change(_deltas: list[Delta], received: float | None) -> None:
-            if received is not None:
-                self._received.append(received)
-            self._mark(resource.plural)
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            await super().run()
+        finally:
+            await self._client.close()
+
+    def _follower(self, resource: Resource[Any]) -> Follower[Any]:
+        if resource.polled:
+            poller = Poller(
+                resource,
+                self._client,
+                self._queries,
+                settings=self._settings,
+                wall_clock=self._wall_clock,
+                random=self._random,
+                on_change=lambda _deltas, received: self.changed(resource.plural, received),
+                on_state=lambda: self.changed(resource.plural),
+            )
+            self._pollers.append(poller)
+            return poller
+
+        def on_change(deltas: list[Delta], received: float | None) -> None:
+            self.changed(resource.plural, received)
+            for poller in self._pollers:
+                _tell(poller, resource, deltas)
+
+        def on_state() -> None:
+            self.changed(resource.plural)
+            for poller in self._pollers:
+                poller.look()
 
         return Reflector(
             resource,
             self._client,
             namespace=self.scope.operator_namespace or None,
-            settings=settings,
+            settings=self._settings,
             wall_clock=self._wall_clock,
-            random=random,
+            random=self._random,
             on_change=on_change,
-            on_state=lambda: self._mark(resource.plural),
+            on_state=on_state,
         )
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._tasks = [
-                    group.create_task(each.run(), name=f"watch {each.resource.plural}")
-                    for each in self.reflectors
-                ]
-        finally:
-            if self._flush_handle is not None:
-                self._flush_handle.cancel()
-            await self._client.close()
-
-    @property
-    def alive(self) -> bool:
-        """Every reflector is at work; an API server that does not answer changes nothing about that."""
-        return not any(task.done() for task in self._tasks)
-
-    @property
-    def facts(self) -> Facts:
-        """The facts of everything received so far."""
-        self._flush()
-        return self._facts
-
-    def watching(self) -> Watching:
-        """The reflectors, as the self-monitoring shows them now."""
-        return Watching(
-            now=self._wall_clock(),
-            source=self._source,
-            revision=self._revision,
-            reflectors=self.reflectors,
-            rule_errors=self._page.rule_errors,
-        )
-
-    def missing(self) -> list[str]:
-        """Resources that are permitted and present, as far as we know, and were never synced."""
-        return [each.resource.plural for each in self.reflectors if each.status.answer is None]
-
-    def availability(self) -> Mapping[str, Availability]:
-        """What can be known of each resource."""
-        return {each.resource.plural: _availability(each) for each in self.reflectors}
-
-    def scrape(self, format_: Format) -> bytes:
-        """The whole page, with everything that has been received."""
-        self._flush()
-        end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
-        page = self._page.render(format_) + self._self_monitoring.render(format_) + end
-        # JSON may hold half of a surrogate pair, which is no text: it must not cost the page.
-        return page.encode(errors="replace")
-
-    def _mark(self, plural: str) -> None:
-        self._changed.add(plural)
-        if self._flush_handle is None:
-            self._flush_handle = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
-
-    def _flush(self) -> None:
-        if self._flush_handle is not None:
-            self._flush_handle.cancel()
-            self._flush_handle = None
-        if not self._changed:
-            return
-        changed, self._changed = self._changed, set()
-        received, self._received = self._received, []
-        records = {each.resource.plural: each.store.records for each in self.reflectors}
-        self._facts = Facts(Cluster(records, self.scope))
-        self._page.update(self._facts, self.availability(), changed)
-        now = asyncio.get_running_loop().time()
-        for each in received:
-            self._self_monitoring.event_latency.observe(max(0.0, now - each))
+    def _queries(self) -> list[Query] | None:
+        """What to ask for of the polled resources; None until the Subscriptions, or their lack, are known."""
+        followers = {each.resource.plural: each for each in self.followers}
+        if followers[SUBSCRIPTIONS.plural].status.answer is None:
+            return None
+        records = {plural: each.store.records for plural, each in followers.items()}
+        return catalog.queries(Cluster(records, self.scope))
 
 
-def _availability(reflector: Reflector[Any]) -> Availability:
-    answer = reflector.status.answer
+def _tell(poller: Poller[Any], resource: Resource[Any], deltas: list[Delta]) -> None:
+    if resource is SUBSCRIPTIONS:
+        poller.look()
+    elif resource is CATALOG_SOURCES and any(_reconnected(delta) for delta in deltas):
+        poller.wake()
+
+
+def _reconnected(delta: Delta) -> bool:
+    """A catalog came, went, or was connected to anew."""
+    states = [getattr(each, "status", None) for each in (delta.old, delta.new)]
+    return states[0] is None or states[1] is None or states[0] != states[1]
+
+
+def _availability(follower: Follower[Any]) -> Availability:
+    answer = follower.status.answer
     if answer is State.ABSENT:
         return Availability.ABSENT
     return Availability.KNOWN if answer is State.SYNCED else Availability.UNKNOWN

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from exporter.config import address_text
 from exporter.facts.cluster import Scope
+from exporter.history.stores import ConfigMapStore, FileStore, Store
+from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
 from exporter.kube.errors import os_reason
-from exporter.pipeline import Pipeline
+from exporter.pipeline import LivePipeline, Pipeline
 from exporter.web.server import WebServer
 
 log = logging.getLogger(__name__)
+
+CONFIGMAP: Final = "virt-upgrade-exporter-state"
+"""Name of the ConfigMap, in the pod's own namespace, unless told otherwise."""
+
+_POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 LINGER_SECONDS: Final = 1.0
 """After SIGTERM: time in which probes see that we are not ready any more."""
@@ -26,8 +37,38 @@ class ServiceError(Exception):
     """The service cannot start; the text is one sentence for the person who started it."""
 
 
+@dataclass(frozen=True)
+class State:
+    """Where what is remembered is kept; nothing given is the place that suits where we run."""
+
+    configmap: tuple[str, str] | None = None
+    """Namespace and name."""
+    file: Path | None = None
+    none: bool = False
+
+    def store(self, client: Client, server: str) -> Store | None:
+        """The store, for the cluster behind this server."""
+        if self.none:
+            return None
+        if self.configmap is not None:
+            return ConfigMapStore(client, *self.configmap)
+        if self.file is not None:
+            return FileStore(self.file)
+        if _POD_NAMESPACE.is_file():
+            return ConfigMapStore(client, _POD_NAMESPACE.read_text(encoding="utf-8").strip(), CONFIGMAP)
+        # One file a cluster: what one cluster's objects make needless is another's.
+        digest = hashlib.sha256(server.encode()).hexdigest()[:12]
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return FileStore(Path(home) / "virt-upgrade-exporter" / f"{digest}.json")
+
+
 async def serve(
-    credentials: Credentials, *, scope: Scope, address: tuple[str, int], revision: str = ""
+    credentials: Credentials,
+    *,
+    scope: Scope,
+    address: tuple[str, int],
+    state: State,
+    revision: str = "",
 ) -> int:
     """Watch a cluster and serve its metrics until SIGTERM or SIGINT; the exit status.
 
@@ -36,9 +77,11 @@ async def serve(
         ServiceError: the address cannot be listened on.
     """
     # Wrong credentials are the fault of whoever started us: say so now, not in a log line every 30 s.
-    await credentials.current()
+    server = (await credentials.current()).server
     stop = stop_signals()
-    pipeline = Pipeline(credentials, scope=scope, revision=revision)
+    pipeline = LivePipeline(
+        credentials, scope=scope, revision=revision, store=lambda client: state.store(client, server)
+    )
     async with running(pipeline, address) as (web, port):
         log.info("listening on %s", address_text(address[0], port))
         received = await stop

@@ -6,22 +6,77 @@ are published, each with the families it declares beside its rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from exporter.facts import operands, package, subscription, versions
+from exporter.facts import catalog, findings, operands, package, pending, rollout, subscription, versions
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Subject
+from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
+from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, SUBSCRIPTIONS
+
+_NOTHING: Final = History()
 
 
 class Facts:
-    """The facts of one state of the cluster, each worked out when it is first asked for."""
+    """The facts of one state of the cluster at one moment, each worked out when it is first asked for."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        history: History = _NOTHING,
+        now: float = 0.0,
+        *,
+        recent: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Facts of a cluster.
+
+        Args:
+            cluster: the records, and what can be known of them.
+            history: what is remembered.
+            now: Unix time.
+            recent: objects of the findings a moment ago.
+        """
         self.cluster = cluster
+        self.history = history
+        self.now = now
+        self._recent = recent or {}
+
+    def later(self, history: History, now: float, stale: frozenset[str]) -> Facts:
+        """The facts of the same records at a later moment; what rests on the records alone is kept."""
+        facts = Facts(replace(self.cluster, stale=stale), history, now, recent=self.recent())
+        for name in _TIMELESS:
+            if name in self.__dict__:
+                facts.__dict__[name] = self.__dict__[name]
+        return facts
+
+    def recent(self) -> Mapping[str, tuple[str, ...]]:
+        """Objects of the findings that hold."""
+        return self.findings.objects
+
+    def observe(self, history: History) -> History:
+        """What is remembered once these facts have been seen: `history` itself when nothing is new."""
+        seen = Observations(history, self.now)
+        cluster = self.cluster
+        if cluster.decided(SUBSCRIPTIONS, *rollout.RESTS_ON):
+            subscription.observe(self.package, seen)
+            rollout.observe(self.rollout, seen)
+            if cluster.decided(CATALOG_SOURCES):
+                catalog.observe(cluster, self.catalog, seen)
+            if cluster.decided(INSTALL_PLANS):
+                pending.observe(
+                    cluster,
+                    history,
+                    seen,
+                    package=self.package,
+                    rollout=self.rollout,
+                    catalog=self.catalog,
+                )
+        findings.observe(self.findings, seen)
+        return seen.history()
 
     @cached_property
     def package(self) -> package.Package:
@@ -34,14 +89,46 @@ class Facts:
         return versions.derive(self.cluster, self.package)
 
     @cached_property
-    def subscription(self) -> subscription.SubscriptionFacts:
-        """Will updates come, from where, and who has to say yes?"""
-        return subscription.derive(self.cluster, self.package)
-
-    @cached_property
     def operands(self) -> operands.Operands:
         """How far are the operands rolled out, and do they allow the next update?"""
         return operands.derive(self.cluster, self.package)
+
+    @cached_property
+    def rollout(self) -> rollout.Rollout:
+        """Which version is installed, which one is arriving, has the installed one arrived?"""
+        return rollout.derive(self.cluster, self.history, self.package)
+
+    @cached_property
+    def subscription(self) -> subscription.SubscriptionFacts:
+        """Will updates come, from where, and who has to say yes?"""
+        return subscription.derive(self.cluster, self.history, self.package)
+
+    @cached_property
+    def catalog(self) -> catalog.Catalog:
+        """What does the catalog offer?"""
+        return catalog.derive(self.cluster, self.history, self.now, self.package, self.versions)
+
+    @cached_property
+    def pending(self) -> pending.Pending:
+        """What update is pending, since when, and what does it wait for?"""
+        return pending.derive(
+            self.cluster,
+            self.history,
+            self.now,
+            package=self.package,
+            rollout=self.rollout,
+            catalog=self.catalog,
+            versions=self.versions,
+        )
+
+    @cached_property
+    def findings(self) -> findings.Findings:
+        """What should be known before an update?"""
+        return findings.derive(self, self._recent)
+
+
+_TIMELESS: Final = ("package", "versions", "operands")
+"""Facts that rest on the records alone."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +140,11 @@ class Published:
 
 
 SUBJECTS: Final = (
+    Published(findings.SUBJECT, lambda facts: facts.findings),
     Published(versions.SUBJECT, lambda facts: facts.versions),
     Published(subscription.SUBJECT, lambda facts: facts.subscription),
+    Published(catalog.SUBJECT, lambda facts: facts.catalog),
+    Published(pending.SUBJECT, lambda facts: facts.pending),
     Published(operands.SUBJECT, lambda facts: facts.operands),
 )
 
@@ -63,7 +153,7 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = tuple(
         resource.plural: resource
         for published in SUBJECTS
         for rule in published.subject.rules
-        for resource in rule.resources
+        for resource in rule.reads
     }.values()
 )
-"""Everything that has to be watched: what some published fact rests on."""
+"""Everything that has to be read: what some published fact rests on."""

@@ -41,6 +41,20 @@ class Cluster:
 
     records: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
     scope: Scope = Scope()
+    availability: Mapping[str, Availability] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
+    """Resources of which nothing has been heard for too long."""
+
+    def decided(self, *resources: Resource[Any]) -> bool:
+        """It is known of each whether there is anything of it; what is absent is empty."""
+        return all(
+            self.availability.get(each.plural, Availability.UNKNOWN) is not Availability.UNKNOWN
+            for each in resources
+        )
+
+    def known(self, *resources: Resource[Any]) -> bool:
+        """Each is present in the cluster and has been read."""
+        return all(self.availability.get(each.plural) is Availability.KNOWN for each in resources)
 
     def __getitem__(self, resource: Resource[RecordT]) -> tuple[RecordT, ...]:
         """All records of a resource, in the order of their keys."""

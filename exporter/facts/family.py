@@ -61,11 +61,20 @@ class Rule(Generic[FactsT]):
     """No samples while one of these is absent, forbidden or not yet synced."""
     optional: tuple[Resource[Any], ...]
     """These count as empty while absent; no samples while one is forbidden or not yet synced."""
+    helpful: tuple[Resource[Any], ...] = ()
+    """These say more; the samples stand without them, and the rule knows what it must not say then."""
+    timed: bool = False
+    """The samples change with time, or with what is remembered."""
 
     @property
     def resources(self) -> tuple[Resource[Any], ...]:
         """Everything the samples rest on."""
         return self.requires + self.optional
+
+    @property
+    def reads(self) -> tuple[Resource[Any], ...]:
+        """Everything whose changes may change the samples."""
+        return self.resources + self.helpful
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,14 @@ class Subject(Generic[FactsT]):
         labels: tuple[str, ...] = (),
         requires: tuple[Resource[Any], ...] = (),
         optional: tuple[Resource[Any], ...] = (),
+        helpful: tuple[Resource[Any], ...] = (),
+        timed: bool = False,
     ) -> Callable[[Callable[[FactsT], Iterable[Sample]]], Callable[[FactsT], Iterable[Sample]]]:
         """Declare a gauge; the decorated function gives its samples."""
         family = Family(name, help_text, labels=labels)
-        return self.adds_to(family, source=source, requires=requires, optional=optional)
+        return self.adds_to(
+            family, source=source, requires=requires, optional=optional, helpful=helpful, timed=timed
+        )
 
     def counter(
         self, name: str, help_text: str, *, source: str, labels: tuple[str, ...] = ()
@@ -102,11 +115,13 @@ class Subject(Generic[FactsT]):
         source: str,
         requires: tuple[Resource[Any], ...] = (),
         optional: tuple[Resource[Any], ...] = (),
+        helpful: tuple[Resource[Any], ...] = (),
+        timed: bool = False,
     ) -> Callable[[Callable[[FactsT], Iterable[Sample]]], Callable[[FactsT], Iterable[Sample]]]:
         """Declare samples of a family that several subjects contribute to."""
 
         def declare(samples: Callable[[FactsT], Iterable[Sample]]) -> Callable[[FactsT], Iterable[Sample]]:
-            self.rules.append(Rule(family, samples, source, requires, optional))
+            self.rules.append(Rule(family, samples, source, requires, optional, helpful, timed))
             return samples
 
         return declare

@@ -31,6 +31,7 @@ from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS, KubeVirt
 SUBJECT: Final = Subject["Operands"]("operands")
 
 UPGRADEABLE: Final = "Upgradeable"
+EFFECTIVE: Final = "effective"
 _PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
 
 
@@ -101,7 +102,7 @@ def _operator_condition(cluster: Cluster, package: Package) -> tuple[Verdict, ..
     )
     if found is None:
         # OLM asks a CSV without an OperatorCondition nothing.
-        return (Verdict("effective", True, ""),)
+        return (Verdict(EFFECTIVE, True, ""),)
     own = condition(found.conditions, UPGRADEABLE)
     said = (_verdict("operator_condition", own),) if own and (own.is_true or own.is_false) else ()
     return (*said, effective(found))
@@ -111,13 +112,13 @@ def effective(found: OperatorCondition) -> Verdict:
     """Whether OLM would replace the operator now."""
     override = condition(found.overrides, UPGRADEABLE)
     if override is not None:
-        return Verdict("effective", override.is_true, "" if override.is_true else override.reason or "")
+        return Verdict(EFFECTIVE, override.is_true, "" if override.is_true else override.reason or "")
     own = condition(found.conditions, UPGRADEABLE)
     if own is None:
-        return Verdict("effective", True, "")
+        return Verdict(EFFECTIVE, True, "")
     if (own.observed_generation or 0) != (found.metadata.generation or 0):
-        return Verdict("effective", False, "Outdated")
-    return _verdict("effective", own)
+        return Verdict(EFFECTIVE, False, "Outdated")
+    return _verdict(EFFECTIVE, own)
 
 
 def _verdict(source: str, said: Condition) -> Verdict:

@@ -82,6 +82,11 @@ def oldest_first(records: Iterable[RecordT]) -> list[RecordT]:
     )
 
 
+def identity(record: Record) -> str:
+    """What a record is remembered by: its uid, which no other object ever has."""
+    return record.metadata.uid or f"{record.namespace}.{record.name}"
+
+
 def _ours(subscriptions: list[Subscription], told: list[str]) -> Subscription | None:
     for namespace in told:
         if here := oldest_first(each for each in subscriptions if each.namespace == namespace):

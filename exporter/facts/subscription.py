@@ -21,9 +21,10 @@ from typing import Final
 
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject, stateset
-from exporter.facts.package import Package
+from exporter.facts.package import Package, identity
 from exporter.facts.shared import SUPPORT_VIOLATION
-from exporter.records.base import condition, unix
+from exporter.history.value import History, Name, Observations
+from exporter.records.base import Condition, condition, unix
 from exporter.records.olm import (
     CATALOG_SOURCES,
     CLUSTER_SERVICE_VERSIONS,
@@ -49,6 +50,7 @@ DEPRECATIONS: Final = (
     ("bundle", "BundleDeprecated"),
 )
 
+_CONDITION: Final = "condition"
 _PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS)
 """They tell which namespace is the operator's, and so which Subscription is ours."""
 
@@ -61,6 +63,8 @@ class SubscriptionFacts:
     subscription: Subscription | None
     effective_approval: str
     catalog: CatalogSource | None
+    abnormal_since: tuple[tuple[str, float], ...]
+    """Types of the abnormal conditions, each with the Unix time since which it has held."""
 
     @property
     def state(self) -> str:
@@ -75,16 +79,26 @@ class SubscriptionFacts:
         return MANUAL if self.subscription and self.subscription.approval == MANUAL else AUTOMATIC
 
     @property
+    def deprecated(self) -> list[str]:
+        """What the catalog marks as deprecated: package, channel, bundle."""
+        conditions = self.subscription.conditions if self.subscription else []
+        return [
+            scope
+            for scope, type_ in DEPRECATIONS
+            if (entry := condition(conditions, type_)) and entry.is_true
+        ]
+
+    @property
     def channel_recommended(self) -> bool:
         """The channel is `stable`, or unset: the package's default channel, which is `stable`."""
         return self.subscription is not None and self.subscription.channel in {"", RECOMMENDED_CHANNEL}
 
 
-def derive(cluster: Cluster, package: Package) -> SubscriptionFacts:
+def derive(cluster: Cluster, history: History, package: Package) -> SubscriptionFacts:
     """The facts about our Subscription."""
     subscription = package.subscription
     if subscription is None:
-        return SubscriptionFacts(package.subscriptions, None, "", None)
+        return SubscriptionFacts(package.subscriptions, None, "", None, ())
     catalog = next(
         (
             source
@@ -94,19 +108,64 @@ def derive(cluster: Cluster, package: Package) -> SubscriptionFacts:
         None,
     )
     return SubscriptionFacts(
-        package.subscriptions, subscription, _effective_approval(cluster, subscription), catalog
+        package.subscriptions,
+        subscription,
+        _effective_approval(cluster, subscription),
+        catalog,
+        tuple(
+            (type_, since)
+            for type_, entry in _abnormal(subscription).items()
+            if (since := _since(history, subscription, entry)) is not None
+        ),
     )
 
 
+def observe(package: Package, seen: Observations) -> None:
+    """Remember since when conditions have held: some have no lastTransitionTime, in others it moves."""
+    ours = package.subscription
+    if ours is None:
+        return
+    abnormal = _abnormal(ours)
+    mine = f"{identity(ours)}/"
+    for name, rest in seen.known(_CONDITION).items():
+        if not rest.startswith(mine):
+            seen.forget([name])
+        elif rest.removeprefix(mine) not in abnormal:
+            seen.holds(name, holds=False)
+    for type_, entry in abnormal.items():
+        seen.holds(_memory(ours, type_), holds=True, since=unix(entry.last_transition_time))
+
+
+def _abnormal(subscription: Subscription) -> dict[str, Condition]:
+    return {each.type: each for each in subscription.conditions if each.type and each.is_true}
+
+
+def _memory(subscription: Subscription, type_: str) -> Name:
+    return f"{_CONDITION}/{identity(subscription)}/{type_}"
+
+
+def _since(history: History, subscription: Subscription, entry: Condition) -> float | None:
+    """The earlier of first seen and lastTransitionTime, of the present episode."""
+    told = unix(entry.last_transition_time)
+    episode = history.episode(_memory(subscription, entry.type or ""))
+    if episode.since is None:
+        return told
+    if episode.holds:
+        return episode.since
+    # It is back, which has not been stored yet.
+    return told if told is not None and episode.ended is not None and told > episode.ended else None
+
+
 def _effective_approval(cluster: Cluster, subscription: Subscription) -> str:
-    plan = _referenced_plan(cluster, subscription)
+    plan = referenced_plan(cluster, subscription)
     if plan is not None and plan.waits_for_approval:
         return MANUAL if plan.approval == MANUAL else AUTOMATIC
     neighbours = (each for each in cluster[SUBSCRIPTIONS] if each.namespace == subscription.namespace)
     return MANUAL if any(each.approval == MANUAL for each in neighbours) else AUTOMATIC
 
 
-def _referenced_plan(cluster: Cluster, subscription: Subscription) -> InstallPlan | None:
+def referenced_plan(cluster: Cluster, subscription: Subscription) -> InstallPlan | None:
+    """The plan the Subscription refers to; others of the namespace are done or orphaned."""
     reference = subscription.status.install_plan_ref if subscription.status else None
     if reference is None:
         return None
@@ -209,6 +268,21 @@ def _subscription_condition(facts: SubscriptionFacts) -> Samples:
 
 
 @SUBJECT.gauge(
+    "virt_upgrade_subscription_condition_since_timestamp_seconds",
+    "Since when an abnormal condition has held: first seen or its lastTransitionTime, the earlier; a gap "
+    "of less than a minute does not count.",
+    labels=("type",),
+    source="Subscription: status.conditions; first seen (remembered)",
+    requires=(SUBSCRIPTIONS,),
+    optional=_PLACE,
+    timed=True,
+)
+def _subscription_condition_since(facts: SubscriptionFacts) -> Samples:
+    for type_, since in facts.abnormal_since:
+        yield (type_,), since
+
+
+@SUBJECT.gauge(
     "virt_upgrade_deprecated",
     "1 when the catalog marks the package, the channel or the installed bundle as deprecated.",
     labels=("scope",),
@@ -218,9 +292,8 @@ def _subscription_condition(facts: SubscriptionFacts) -> Samples:
 )
 def _deprecated(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
-        for scope, type_ in DEPRECATIONS:
-            entry = condition(facts.subscription.conditions, type_)
-            yield (scope,), float(entry is not None and entry.is_true)
+        for scope, _ in DEPRECATIONS:
+            yield (scope,), float(scope in facts.deprecated)
 
 
 @SUBJECT.gauge(

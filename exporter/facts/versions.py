@@ -22,6 +22,7 @@ from exporter.facts import semver
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package
+from exporter.facts.rollout import progressing_from_birth
 from exporter.facts.shared import CONDITION_SINCE, SUPPORT_VIOLATION
 from exporter.records.base import condition, unix
 from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, ClusterServiceVersion
@@ -45,9 +46,6 @@ REPORTED_OPERATORS: Final = (
 )
 """OpenShift's operators without which the virtualization operator cannot be updated or nodes not drained."""
 
-_FIRST_STATUS_SECONDS: Final = 60.0
-"""HyperConverged gets its first status within seconds of its creation."""
-
 _OPERATOR_RESOURCES: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
 
 
@@ -59,6 +57,8 @@ class OpenShift:
     channel: str
     minor_since: float | None
     """Unix time at which the control plane first completed a version of the present minor."""
+    newer_minor: bool
+    """A newer minor is available, asked for, on its way, or what the channel is about."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Versions:
     operator: Operator | None
     topology: Topology | None
     operators_available: tuple[tuple[str, bool], ...]
+    openshift_update: str
+    """The version that OpenShift's control plane is being updated to; empty when it is not."""
 
     @property
     def skew(self) -> int | None:
@@ -116,6 +118,7 @@ def derive(cluster: Cluster, package: Package) -> Versions:
             if operator.name in REPORTED_OPERATORS
             for available in [condition(operator.conditions, "Available")]
         ),
+        openshift_update=_openshift_update(version) if version else "",
     )
 
 
@@ -124,7 +127,27 @@ def _openshift(version: ClusterVersion) -> OpenShift | None:
     if not completed:
         return None
     running = completed[0].version or ""
-    return OpenShift(running, version.channel, _minor_since(completed, semver.minor(running)))
+    return OpenShift(
+        running,
+        version.channel,
+        _minor_since(completed, semver.minor(running)),
+        newer_minor=_newer_minor(version, running),
+    )
+
+
+def _openshift_update(version: ClusterVersion) -> str:
+    newest = next(iter(version.history), None)
+    completed = any(entry.state == "Completed" for entry in version.history)
+    # Without a completed entry it is the installation of the cluster.
+    running = completed and newest is not None and newest.state == "Partial" and not newest.completion_time
+    return (newest.version or "") if newest and running else ""
+
+
+def _newer_minor(version: ClusterVersion, running: str) -> bool:
+    present = semver.openshift_line(running)
+    # `stable-4.19`, `eus-4.18`
+    others = (semver.openshift_line(each) for each in (*version.releases, version.channel.rpartition("-")[2]))
+    return present is not None and any(each is not None and each > present for each in others)
 
 
 def _minor_since(completed: Iterable[UpdateHistory], minor: str) -> float | None:
@@ -150,16 +173,9 @@ def _operator(package: Package) -> Operator | None:
 
 def _completed_version(hyperconverged: HyperConverged, csvs: tuple[ClusterServiceVersion, ...]) -> str:
     version = hyperconverged.operator_version
-    progressing = condition(hyperconverged.conditions, "Progressing")
-    if progressing is None or not progressing.is_true or any(csv.version != version for csv in csvs):
-        # Another version in sight is the one that is coming: ours was completed before it.
-        return version
-    created = unix(hyperconverged.metadata.creation_timestamp)
-    since = unix(progressing.last_transition_time)
-    progressing_from_birth = (
-        created is not None and since is not None and since - created < _FIRST_STATUS_SECONDS
-    )
-    return "" if progressing_from_birth else version
+    # Another version in sight is the one that is coming: ours was completed before it.
+    another = any(csv.version != version for csv in csvs)
+    return version if another or not progressing_from_birth(hyperconverged) else ""
 
 
 def _csv_name(csvs: tuple[ClusterServiceVersion, ...], version: str) -> str:

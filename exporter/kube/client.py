@@ -14,17 +14,23 @@ from typing import Final
 import aiohttp
 
 from exporter import __version__
-from exporter.kube.credentials import Connection, Credentials
-from exporter.kube.errors import ApiError, Unreachable, error_from_response, os_reason
+from exporter.kube.credentials import Connection, Credentials, CredentialsError
+from exporter.kube.errors import ApiError, KubeError, Unreachable, error_from_response, os_reason
 
 log = logging.getLogger(__name__)
 
 _ERROR_BODY_LIMIT: Final = 64 * 1024
 _ACCEPT: Final = "application/json"
 
+MERGE_PATCH: Final = "application/merge-patch+json"
+"""Content type of a patch that names the fields to change (RFC 7386)."""
+
+FAILURES: Final = (KubeError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError)
+"""Everything that a request may end with."""
+
 
 class Client:
-    """GET requests to one API server, authenticated and renewed on 401."""
+    """Requests to one API server, authenticated and renewed on 401."""
 
     def __init__(self, credentials: Credentials, *, connect_timeout: float = 30.0) -> None:
         self._credentials = credentials
@@ -58,15 +64,29 @@ class Client:
             aiohttp.ClientError, TimeoutError, OSError: it went away while the body was read.
             CredentialsError: there never were usable credentials.
         """
+        async with self._open("GET", path, params, None, "", read_timeout) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: bytes | None,
+        content_type: str,
+        read_timeout: float,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         connection = await self._credentials.current()
-        response = await self._request(connection, path, params, read_timeout)
+        request = (method, path, params, body, content_type, read_timeout)
+        response = await self._request(connection, *request)
         try:
             if response.status == 401:
                 response.release()
                 # A token can be rotated or revoked at any time: look for a new one before any back-off.
                 connection = await self._credentials.renew(connection)
-                response = await self._request(connection, path, params, read_timeout)
-            if response.status != 200:
+                response = await self._request(connection, *request)
+            if response.status not in {200, 201}:
                 raise await _refusal(response)
             yield response
         finally:
@@ -80,8 +100,24 @@ class Client:
             response.release()
             return body
 
+    async def send(
+        self, method: str, path: str, body: bytes, content_type: str, *, read_timeout: float
+    ) -> bytes:
+        """Write an object; the server's answer. Raises as `open` does."""
+        async with self._open(method, path, {}, body, content_type, read_timeout) as response:
+            answer = await response.read()
+            response.release()
+            return answer
+
     async def _request(
-        self, connection: Connection, path: str, params: Mapping[str, str], read_timeout: float
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: bytes | None,
+        content_type: str,
+        read_timeout: float,
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -97,10 +133,14 @@ class Client:
                 trust_env=False,
             )
         try:
-            response = await self._session.get(
+            response = await self._session.request(
+                method,
                 connection.server + path,
                 params=params,
-                headers=connection.headers,
+                data=body,
+                headers={**connection.headers, "Content-Type": content_type}
+                if content_type
+                else connection.headers,
                 ssl=connection.tls if connection.tls is not None else True,
                 server_hostname=connection.server_hostname,
                 proxy=connection.proxy,

@@ -89,8 +89,8 @@ def object_key(namespace: str | None, name: str) -> Key:
     return f"{namespace}/{name}" if namespace else name
 
 
-def decode_list(body: bytes) -> ObjectList:
-    """One page of a LIST.
+def decode_list(body: bytes, *, versioned: bool = True) -> ObjectList:
+    """One page of a LIST; `versioned` when a watch is to begin at its resourceVersion.
 
     Raises:
         ProtocolError: the body is no list, for instance a proxy's HTML page with status 200.
@@ -99,7 +99,7 @@ def decode_list(body: bytes) -> ObjectList:
         page = _decode_deep(_LIST_DECODER, body)
     except _UNDECODABLE as error:
         raise ProtocolError(f"the answer to LIST is no list of objects: {error}") from error
-    if not page.kind.endswith("List") or not page.metadata.resource_version:
+    if not page.kind.endswith("List") or (versioned and not page.metadata.resource_version):
         raise ProtocolError(f"the answer to LIST is a {page.kind} without a resourceVersion")
     return page
 

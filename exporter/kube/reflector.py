@@ -22,16 +22,14 @@ import logging
 from collections.abc import Callable
 from enum import Enum
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from exporter.kube.backoff import Backoff
-from exporter.kube.credentials import CredentialsError
+from exporter.kube.client import FAILURES
 from exporter.kube.decoding import (
     INITIAL_EVENTS_END,
     BadObject,
-    ObjectDecoder,
     WatchEvent,
     decode_event,
     decode_identity,
@@ -39,10 +37,11 @@ from exporter.kube.decoding import (
     object_key,
 )
 from exporter.kube.discovery import served_versions
-from exporter.kube.errors import ApiError, KubeError, ProtocolError, Silence, StreamEnded, Unreachable
+from exporter.kube.errors import ApiError, KubeError, ProtocolError, Silence, StreamEnded
+from exporter.kube.follower import Follower, Snapshot
 from exporter.kube.resource import RecordT, Resource
-from exporter.kube.status import ReflectorSettings, ReflectorStatus, State
-from exporter.kube.store import Delta, Key, Store
+from exporter.kube.status import ReflectorSettings
+from exporter.kube.store import Delta
 
 if TYPE_CHECKING:
     import msgspec
@@ -50,14 +49,6 @@ if TYPE_CHECKING:
     from exporter.kube.client import Client
 
 log = logging.getLogger(__name__)
-
-_LOGGED_OBJECTS: Final = 20
-"""Objects of one cause that are logged by name."""
-
-_LOGGED_CAUSES: Final = 1000
-"""Causes remembered; beyond that all others count as one."""
-
-_UNREACHED: Final = "unreached"
 
 _PAGED_SECONDS: Final = 3600.0
 """How long a server that did not stream a list is listed in pages: an update may teach it."""
@@ -73,15 +64,7 @@ class _WatchListRefusedError(KubeError):
     """The server does not stream lists."""
 
 
-class _Snapshot(Generic[RecordT]):
-    """A relist in the making."""
-
-    def __init__(self) -> None:
-        self.records: dict[Key, RecordT] = {}
-        self.skipped: set[Key] = set()
-
-
-class Reflector(Generic[RecordT]):
+class Reflector(Follower[RecordT]):
     """Lists and watches one resource into one store, for ever."""
 
     def __init__(
@@ -109,30 +92,28 @@ class Reflector(Generic[RecordT]):
                 bytes arrived.
             on_state: called after every change of the state.
         """
-        self.resource = resource
-        self.store: Store[RecordT] = Store()
-        self.status = ReflectorStatus()
+        super().__init__(
+            resource,
+            settings=settings,
+            wall_clock=wall_clock,
+            random=random,
+            on_change=on_change,
+            on_state=on_state,
+        )
         self._client = client
         self._namespace = namespace
-        self._settings = settings or ReflectorSettings()
-        self._wall_clock = wall_clock
-        self._random = random or Random()  # noqa: S311 - jitter is no secret
-        self._on_change = on_change
-        self._on_state = on_state
-        self._decoder = ObjectDecoder(resource.record)
-        self._backoff = Backoff(self._settings.backoff, self._random)
         self._streams_lists_from = 0.0 if self._settings.watch_list else float("inf")
         self._broken_lists = 0
-        self._versions: list[str] = []
         self._resource_version = ""
         self._relist = _Relist.CONSISTENT
-        self._failures = 0
         self._worthless_streams = 0
         self._expiries = 0
-        self._refusals = 0
         self._turn_ends = 0.0
-        self._logged: dict[str, set[Key | None]] = {}
-        self._said = ""
+
+    @property
+    def fresh_seconds(self) -> float:
+        """Bookmarks come about once a minute."""
+        return self._settings.watch_fresh
 
     async def run(self) -> None:
         """List and watch until cancelled; no error ends it."""
@@ -140,7 +121,7 @@ class Reflector(Generic[RecordT]):
             try:
                 await self._list_and_watch()
                 delay = 0.0
-            except (KubeError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            except FAILURES as error:
                 delay = self._react(error)
             except Exception as error:
                 # A defect of ours: it must neither end the reflector nor freeze its resource silently.
@@ -170,7 +151,7 @@ class Reflector(Generic[RecordT]):
         if version:
             base |= {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
         params = self._selected(base)
-        snapshot: _Snapshot[RecordT] = _Snapshot()
+        snapshot: Snapshot[RecordT] = Snapshot()
         try:
             while True:
                 try:
@@ -179,7 +160,7 @@ class Reflector(Generic[RecordT]):
                     if not (error.expired and "continue" in params):
                         raise
                     # As client-go's pager: the rest of the snapshot is gone, so everything in one answer.
-                    snapshot = _Snapshot()
+                    snapshot = Snapshot()
                     params = self._selected({name: base[name] for name in base if name != "limit"})
                     continue
                 page = decode_list(body)
@@ -197,7 +178,7 @@ class Reflector(Generic[RecordT]):
         path = self.resource.path(self._versions[0], self._namespace)
         return await self._client.get(path, params, read_timeout=self._settings.request_timeout)
 
-    async def _add_all(self, snapshot: _Snapshot[RecordT], items: list[msgspec.Raw]) -> None:
+    async def _add_all(self, snapshot: Snapshot[RecordT], items: list[msgspec.Raw]) -> None:
         loop = asyncio.get_running_loop()
         for raw in items:
             if loop.time() >= self._turn_ends:
@@ -205,7 +186,7 @@ class Reflector(Generic[RecordT]):
                 self._turn_ends = loop.time() + self._settings.slice
             self._add(snapshot, raw)
 
-    def _add(self, snapshot: _Snapshot[RecordT], raw: msgspec.Raw) -> None:
+    def _add(self, snapshot: Snapshot[RecordT], raw: msgspec.Raw) -> None:
         try:
             record = self._decoder.decode(raw)
         except BadObject as error:
@@ -217,7 +198,7 @@ class Reflector(Generic[RecordT]):
             snapshot.records[key] = record
             snapshot.skipped.discard(key)
 
-    def _swap(self, snapshot: _Snapshot[RecordT], version: str) -> None:
+    def _swap(self, snapshot: Snapshot[RecordT], version: str) -> None:
         self._resource_version = version
         self._relist = _Relist.NOT_NEEDED
         self._broken_lists = 0
@@ -274,7 +255,7 @@ class Reflector(Generic[RecordT]):
         self.status.watches["success"] += 1
 
     async def _initial_events(self, response: aiohttp.ClientResponse) -> None:
-        snapshot: _Snapshot[RecordT] = _Snapshot()
+        snapshot: Snapshot[RecordT] = Snapshot()
         while line := await self._line(response, self._settings.watch_list_patience):
             event = decode_event(line)
             if event.type == "BOOKMARK":
@@ -376,11 +357,9 @@ class Reflector(Generic[RecordT]):
                 return self._version_refused(error)
             if error.forbidden or error.absent:
                 return self._refused(error)
-            if error.throttled and error.retry_after is not None:
-                # Neither at once nor never, whatever the server says.
-                settings = self._settings
+            if (pause := self._pause(error)) is not None:
                 self._failed(error)
-                return min(max(error.retry_after, settings.backoff.initial), settings.longest_pause)
+                return pause
         return self._failed(error)
 
     def _heard(self) -> None:
@@ -407,81 +386,9 @@ class Reflector(Generic[RecordT]):
         self._relist = _Relist.CONSISTENT
         return 0.0 if first_consistent else self._failed(error)
 
-    def _refused(self, error: ApiError) -> float:
-        if error.absent:
-            del self._versions[:1]
-            if self._versions:
-                # The same resource under another API version: HyperConverged moves from v1beta1 to v1.
-                return 0.0
-        self._refusals += 1
-        if self.status.synced_once and self._refusals < self._settings.refusals_until_believed:
-            return self._backoff.next_delay(asyncio.get_running_loop().time())
-        if error.forbidden:
-            self._set_state(State.FORBIDDEN, str(error))
-            return self._backoff.jittered(self._settings.slow_retry)
+    def _gone(self) -> None:
         self._relist = _Relist.CONSISTENT
         self._resource_version = ""
-        self.status.synced_once = False
-        self.status.last_update = self._wall_clock()
-        self._failures = 0
-        self._set_state(State.ABSENT, str(error))
-        self._changed(self.store.clear())
-        return self._backoff.jittered(self._settings.slow_retry)
-
-    def _failed(self, error: Exception) -> float:
-        self._failures += 1
-        if len(self._versions) > 1 and isinstance(error, ApiError) and error.code == 500:
-            # An API version can fail alone, while its conversion webhook is down during an update.
-            self._versions.append(self._versions.pop(0))
-        if self._failures >= self._settings.failures_until_failing:
-            self._set_state(State.FAILING, str(error) or type(error).__name__, error)
-        return self._backoff.next_delay(asyncio.get_running_loop().time())
-
-    def _succeeded(self, how: str) -> None:
-        self._failures = self._refusals = 0
-        self.status.last_update = self._wall_clock()
-        self._set_state(State.SYNCED, how)
-
-    def _set_state(self, state: State, why: str, error: Exception | None = None) -> None:
-        self.status.problem = "" if state is State.SYNCED else why
-        self._say(state, why, error)
-        if self.status.state is state:
-            return
-        self.status.state = state
-        if state in {State.SYNCED, State.ABSENT, State.FORBIDDEN}:
-            self.status.answer = state
-        self._on_state()
-
-    def _say(self, state: State, why: str, error: Exception | None) -> None:
-        """Log a change of the state or of its cause; a server that nobody reaches is the client's to log."""
-        if self.status.state is state and (state is State.SYNCED or self._said == why):
-            return
-        unreached = isinstance(error, Unreachable)
-        back = state is State.SYNCED is self.status.answer and self._said == _UNREACHED
-        self._said = _UNREACHED if unreached else why
-        if not unreached and not back:
-            level = logging.INFO if state in {State.SYNCED, State.ABSENT} else logging.WARNING
-            log.log(level, "%s is %s: %s", self.resource.plural, state, why)
-
-    def _bad_object(self, error: BadObject) -> Key | None:
-        self.status.object_errors += 1
-        cause = error.cause if error.cause in self._logged or len(self._logged) < _LOGGED_CAUSES else ""
-        names = self._logged.setdefault(cause, set())
-        if error.key not in names and len(names) < _LOGGED_OBJECTS:
-            names.add(error.key)
-            more = "; further ones are counted only" if len(names) == _LOGGED_OBJECTS else ""
-            log.warning(
-                "%s %s is left out: %s%s",
-                self.resource.plural,
-                error.key or "without a name",
-                error.cause,
-                more,
-            )
-        return error.key
-
-    def _changed(self, deltas: list[Delta], received: float | None = None) -> None:
-        if deltas:
-            self._on_change(deltas, received)
 
     def _relist_version(self) -> str:
         return self._resource_version if self._relist is _Relist.AT_KNOWN_VERSION else ""

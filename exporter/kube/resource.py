@@ -8,7 +8,7 @@ reflectors, the self-monitoring series, the RBAC rules) is derived from these de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Identified(Protocol):
@@ -42,6 +42,15 @@ class Trimmed(Protocol):
 RecordT = TypeVar("RecordT", bound=Trimmed)
 
 
+class Query(NamedTuple):
+    """Which objects of a polled resource are asked for."""
+
+    namespace: str
+    name: str
+    labels: str
+    """A label selector."""
+
+
 @dataclass(frozen=True)
 class Resource(Generic[RecordT]):
     """One API resource that the exporter reads."""
@@ -58,6 +67,13 @@ class Resource(Generic[RecordT]):
     """Read in the operator's namespace alone when one is configured, else in all namespaces."""
     label_selector: str = ""
     """Keeps objects away that say nothing about us, such as copied ClusterServiceVersions."""
+    polled: bool = False
+    """Its API has no WATCH, as some aggregated ones."""
+
+    @property
+    def kind(self) -> str:
+        """The objects' kind; records are named after it."""
+        return self.record.__name__
 
     @property
     def group_path(self) -> str:
@@ -66,5 +82,7 @@ class Resource(Generic[RecordT]):
 
     def path(self, version: str, namespace: str | None = None) -> str:
         """LIST and WATCH path in one API version, of one namespace or of all."""
-        scope = f"/namespaces/{namespace}" if namespace and self.in_operator_namespace else ""
+        scope = (
+            f"/namespaces/{namespace}" if namespace and (self.in_operator_namespace or self.polled) else ""
+        )
         return f"{self.group_path}/{version}{scope}/{self.plural}"

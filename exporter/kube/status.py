@@ -47,6 +47,15 @@ class ReflectorSettings:
     server that has just started denies and misses everything for a second or two."""
     failures_until_failing: int = 2
     """Failures in a row from which on the state says so: one reset of a connection is daily life."""
+    watch_fresh: float = 300.0
+    """A watched resource that delivered nothing for longer, not even a bookmark, is not fresh."""
+    poll_interval: float = 300.0
+    """Between two polls, before jitter, of a resource that cannot be watched."""
+    poll_missing: float = 60.0
+    """The same while something that was asked for is not there."""
+    poll_after_change: tuple[float, ...] = (0.0, 2.0, 5.0, 30.0)
+    """When to look again once something has changed that the polled resource follows with a delay: each
+    is the time since the look before."""
     slice: float = 0.005
     """Work without giving way to other tasks; buffered lines are read without a pause otherwise."""
     max_line: int = 16 * 1024 * 1024

@@ -32,7 +32,11 @@ class _Part:
             availability.get(each.plural, Availability.UNKNOWN) is not Availability.UNKNOWN
             for each in self.rule.optional
         )
-        return list(self.rule.samples(self.published.facts(facts))) if known and decided else []
+        samples = list(self.rule.samples(self.published.facts(facts))) if known and decided else []
+        wanted = len(self.rule.family.labels)
+        if any(len(values) != wanted for values, _ in samples):
+            raise ValueError(f"a sample has not {wanted} labels")
+        return samples
 
 
 class FactsPage:
@@ -59,12 +63,22 @@ class FactsPage:
     def update(
         self, facts: Facts, availability: Mapping[str, Availability], changed: Iterable[str] | None = None
     ) -> None:
-        """Render the families that rest on a changed resource again; all of them without `changed`."""
+        """Render again what rests on a changed resource, on time or on memory; all without `changed`."""
         names = None if changed is None else set(changed)
         for family, parts in self._parts.items():
-            rests_on = {resource.plural for part in parts for resource in part.rule.resources}
-            if names is None or not names.isdisjoint(rests_on):
+            rests_on = {resource.plural for part in parts for resource in part.rule.reads}
+            timed = any(part.rule.timed for part in parts)
+            if names is None or timed or not names.isdisjoint(rests_on):
                 self._lines[family] = self._render(family, parts, facts, availability)
+
+    def samples(self, facts: Facts, availability: Mapping[str, Availability]) -> dict[Family, list[Sample]]:
+        """The samples of all families that have any."""
+        found: dict[Family, list[Sample]] = {}
+        for family, parts in self._parts.items():
+            for part in parts:
+                if samples := self._safely(family, part, facts, availability):
+                    found.setdefault(family, []).extend(samples)
+        return found
 
     def render(self, format_: Format) -> str:
         """All families that have samples."""
@@ -77,14 +91,17 @@ class FactsPage:
         facts: Facts,
         availability: Mapping[str, Availability],
     ) -> str:
-        lines = ""
-        for part in parts:
-            try:
-                lines += render(family, part.samples(facts, availability))
-            except Exception as error:
-                self.rule_errors[family.name] += 1
-                report = (family.name, repr(error))
-                if report not in self._reported:
-                    self._reported.add(report)
-                    log.exception("%s cannot be worked out and is left out", family.name)
-        return lines
+        return "".join(render(family, self._safely(family, part, facts, availability)) for part in parts)
+
+    def _safely(
+        self, family: Family, part: _Part, facts: Facts, availability: Mapping[str, Availability]
+    ) -> list[Sample]:
+        try:
+            return part.samples(facts, availability)
+        except Exception as error:
+            self.rule_errors[family.name] += 1
+            report = (family.name, repr(error))
+            if report not in self._reported:
+                self._reported.add(report)
+                log.exception("%s cannot be worked out and is left out", family.name)
+            return []

@@ -26,15 +26,12 @@ from prometheus_client.registry import Collector
 
 from exporter import __version__
 from exporter.facts.family import Family, Samples, Subject, stateset
-from exporter.kube.reflector import Reflector
+from exporter.history.keeper import Keeper
+from exporter.kube.follower import Follower
 from exporter.kube.status import State
 from exporter.metrics.exposition import Format
 
 SUBJECT: Final = Subject["Watching"]("exporter")
-
-FRESH_SECONDS: Final = 300.0
-"""A watched resource that delivered nothing for longer, not even a bookmark, is not fresh. Bookmarks
-come about once a minute."""
 
 _OM_END: Final = "# EOF\n"
 
@@ -55,15 +52,9 @@ class Watching:
     """cluster, simulator or replay."""
     revision: str
     """Commit the program was built from; empty when not recorded."""
-    reflectors: Sequence[Reflector[Any]]
+    followers: Sequence[Follower[Any]]
     rule_errors: Mapping[str, int]
-
-
-def fresh(reflector: Reflector[Any], now: float) -> bool:
-    """What we hold of a resource, or that there is none, was confirmed within the limit."""
-    status = reflector.status
-    confirmed = status.state in {State.SYNCED, State.ABSENT} and status.last_update is not None
-    return confirmed and now - (status.last_update or 0.0) <= FRESH_SECONDS
+    memory: Keeper
 
 
 class _FamiliesCollector(Collector):
@@ -89,7 +80,7 @@ class SelfMonitoring:
     """The self-monitoring part of the page."""
 
     def __init__(self, look: Callable[[], Watching]) -> None:
-        """With a function that looks at the reflectors now."""
+        """With a function that looks at the followers now."""
         # A series of its own for the birth of each counter would tell nobody anything.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
@@ -136,32 +127,33 @@ def _source_info(watching: Watching) -> Samples:
     "virt_upgrade_exporter_resource_state",
     "State of the watch on each API resource.",
     labels=("resource", "state"),
-    source="reflector",
+    source="follower",
 )
 def _resource_state(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         yield from stateset(tuple(State), each.status.state, each.resource.plural)
 
 
 @SUBJECT.gauge(
     "virt_upgrade_exporter_resource_fresh",
-    "1 when what is known of a resource, or that it is absent, was confirmed within 5 minutes.",
+    "1 when what is known of a resource, or that it is absent, was confirmed in time: within 5 minutes "
+    "where it is watched, within three intervals where it is polled.",
     labels=("resource",),
-    source="reflector",
+    source="follower",
 )
 def _resource_fresh(watching: Watching) -> Samples:
-    for each in watching.reflectors:
-        yield (each.resource.plural,), float(fresh(each, watching.now))
+    for each in watching.followers:
+        yield (each.resource.plural,), float(each.fresh(watching.now))
 
 
 @SUBJECT.gauge(
     "virt_upgrade_exporter_resource_objects",
     "Objects held of each resource.",
     labels=("resource",),
-    source="reflector",
+    source="follower",
 )
 def _resource_objects(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         yield (each.resource.plural,), len(each.store.records)
 
 
@@ -169,10 +161,10 @@ def _resource_objects(watching: Watching) -> Samples:
     "virt_upgrade_exporter_resource_last_update_timestamp_seconds",
     "Last list, event or bookmark of each resource, or confirmation that it is absent.",
     labels=("resource",),
-    source="reflector",
+    source="follower",
 )
 def _resource_last_update(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         if each.status.last_update is not None:
             yield (each.resource.plural,), each.status.last_update
 
@@ -181,10 +173,10 @@ def _resource_last_update(watching: Watching) -> Samples:
     "virt_upgrade_exporter_lists_total",
     "Complete lists of each resource, streamed or in pages, and failed ones.",
     labels=("resource", "result"),
-    source="reflector",
+    source="follower",
 )
 def _lists(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         for result in ("success", "error"):
             yield (each.resource.plural, result), each.status.lists[result]
 
@@ -193,10 +185,10 @@ def _lists(watching: Watching) -> Samples:
     "virt_upgrade_exporter_watches_total",
     "Watches of each resource that ended in good order, and failed ones.",
     labels=("resource", "result"),
-    source="reflector",
+    source="follower",
 )
 def _watches(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         for result in ("success", "error"):
             yield (each.resource.plural, result), each.status.watches[result]
 
@@ -205,10 +197,10 @@ def _watches(watching: Watching) -> Samples:
     "virt_upgrade_exporter_events_total",
     "Watch events of each resource.",
     labels=("resource", "type"),
-    source="reflector",
+    source="follower",
 )
 def _events(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         for type_ in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
             yield (each.resource.plural, type_), each.status.events[type_]
 
@@ -217,10 +209,10 @@ def _events(watching: Watching) -> Samples:
     "virt_upgrade_exporter_object_errors_total",
     "Objects that could not be understood when they were delivered.",
     labels=("resource",),
-    source="reflector",
+    source="follower",
 )
 def _object_errors(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         yield (each.resource.plural,), each.status.object_errors
 
 
@@ -228,10 +220,10 @@ def _object_errors(watching: Watching) -> Samples:
     "virt_upgrade_exporter_objects_skipped",
     "Objects left out right now because they cannot be understood.",
     labels=("resource",),
-    source="reflector",
+    source="follower",
 )
 def _objects_skipped(watching: Watching) -> Samples:
-    for each in watching.reflectors:
+    for each in watching.followers:
         yield (each.resource.plural,), each.store.skipped
 
 
@@ -244,3 +236,47 @@ def _objects_skipped(watching: Watching) -> Samples:
 def _rule_errors(watching: Watching) -> Samples:
     for family, errors in watching.rule_errors.items():
         yield (family,), errors
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_exporter_memory_stored",
+    "1 when everything that is remembered is in the store that outlives this process; absent without one.",
+    source="keeper",
+)
+def _memory_stored(watching: Watching) -> Samples:
+    if watching.memory.stores:
+        yield (), float(watching.memory.saved)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_exporter_memory_set_aside",
+    "Texts in the store that were found in the place of what is remembered and could not be understood.",
+    source="keeper",
+)
+def _memory_set_aside(watching: Watching) -> Samples:
+    if watching.memory.stores:
+        yield (), watching.memory.set_aside
+
+
+@SUBJECT.counter(
+    "virt_upgrade_exporter_memory_reads_total",
+    "Reads of the store of what is remembered.",
+    labels=("result",),
+    source="keeper",
+)
+def _memory_reads(watching: Watching) -> Samples:
+    if watching.memory.stores:
+        for result in ("success", "error"):
+            yield (result,), watching.memory.reads[result]
+
+
+@SUBJECT.counter(
+    "virt_upgrade_exporter_memory_writes_total",
+    "Writes to the store of what is remembered; a conflict with another replica is read and tried again.",
+    labels=("result",),
+    source="keeper",
+)
+def _memory_writes(watching: Watching) -> Samples:
+    if watching.memory.stores:
+        for result in ("success", "conflict", "error"):
+            yield (result,), watching.memory.writes[result]

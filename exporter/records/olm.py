@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from exporter.kube.resource import Resource
-from exporter.records.base import Condition, Metadata, Part, Record
+from exporter.records.base import Condition, Metadata, Part, Record, condition
 
 _GROUP: Final = "operators.coreos.com"
 
@@ -86,12 +86,48 @@ class InstallPlanSpec(Part, frozen=True):
 
     approval: str | None = None
     approved: bool | None = None
+    cluster_service_version_names: list[str] | None = None
+
+
+class BundleLookup(Part, frozen=True):
+    """A bundle that is unpacked for a plan; newer OLM unpacks before it makes the plan."""
+
+    conditions: list[Condition] | None = None
+
+
+class InstallPlanStatus(Part, frozen=True):
+    """How far it has come; `Complete` means that manifests were written, and nothing more."""
+
+    phase: str | None = None
+    bundle_lookups: list[BundleLookup] | None = None
 
 
 class InstallPlan(Record, frozen=True):
     """One step of an operator's installation or update."""
 
     spec: InstallPlanSpec | None = None
+    status: InstallPlanStatus | None = None
+
+    @property
+    def csv_names(self) -> list[str]:
+        """ClusterServiceVersions that it installs, of all packages of the namespace together."""
+        return (self.spec and self.spec.cluster_service_version_names) or []
+
+    @property
+    def approved(self) -> bool:
+        """Somebody, or the strategy Automatic, has approved it."""
+        return self.spec is not None and self.spec.approved is True
+
+    @property
+    def failed(self) -> bool:
+        """It has failed for good."""
+        return self.status is not None and self.status.phase == "Failed"
+
+    def lookup_holds(self, type_: str) -> bool:
+        """A condition of some bundle's unpacking is True."""
+        lookups = (self.status and self.status.bundle_lookups) or []
+        found = (condition(lookup.conditions, type_) for lookup in lookups)
+        return any(each is not None and each.is_true for each in found)
 
     @property
     def waits_for_approval(self) -> bool:
@@ -116,11 +152,65 @@ class ClusterServiceVersionMetadata(Metadata, frozen=True):
     annotations: ClusterServiceVersionAnnotations | None = None
 
 
+class EnvironmentVariable(Part, frozen=True):
+    """A variable of a container."""
+
+    name: str | None = None
+    value: str | None = None
+
+
+class Container(Part, frozen=True):
+    """A container of one of the operator's pods."""
+
+    name: str | None = None
+    env: list[EnvironmentVariable] | None = None
+
+
+class PodSpec(Part, frozen=True):
+    """What runs in a pod of the operator."""
+
+    containers: list[Container] | None = None
+
+
+class PodTemplate(Part, frozen=True):
+    """How a pod of the operator is made."""
+
+    spec: PodSpec | None = None
+
+
+class DeploymentSpec(Part, frozen=True):
+    """A Deployment's wish."""
+
+    template: PodTemplate | None = None
+
+
+class StrategyDeployment(Part, frozen=True):
+    """A Deployment that OLM makes for the operator."""
+
+    spec: DeploymentSpec | None = None
+
+
+class InstallStrategySpec(Part, frozen=True):
+    """What OLM makes for the operator."""
+
+    deployments: list[StrategyDeployment] | None = None
+
+
+class InstallStrategy(Part, frozen=True):
+    """How OLM installs the operator."""
+
+    spec: InstallStrategySpec | None = None
+
+
 class ClusterServiceVersionSpec(Part, frozen=True):
     """The operator's version; `replaces` is overwritten by OLM with what was really installed before."""
 
     version: str | None = None
     replaces: str | None = None
+    install: InstallStrategy | None = None
+
+
+_WAITING: Final = {"", "Pending", None}
 
 
 class PhaseChange(Part, frozen=True):
@@ -162,6 +252,27 @@ class ClusterServiceVersion(Record, frozen=True):
         return (self.status and self.status.phase) or ""
 
     @property
+    def reason(self) -> str:
+        """Why it is in its phase."""
+        return (self.status and self.status.reason) or ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Its installation has begun once: it was in another phase than none or Pending."""
+        changes = (self.status and self.status.conditions) or []
+        return any(phase not in _WAITING for phase in (self.phase, *(each.phase for each in changes)))
+
+    def variable(self, container: str, name: str) -> str:
+        """Value of an environment variable of one of the operator's containers; empty when not there."""
+        install = self.spec.install.spec if self.spec and self.spec.install else None
+        for deployment in (install and install.deployments) or []:
+            template = deployment.spec.template if deployment.spec else None
+            for each in (template and template.spec and template.spec.containers) or []:
+                if each.name == container:
+                    return next((env.value or "" for env in each.env or [] if env.name == name), "")
+        return ""
+
+    @property
     def has_succeeded(self) -> bool:
         """It was installed once; flaps afterwards, and being replaced, do not undo that."""
         if self.phase in {"Succeeded", "Replacing", "Deleting"}:
@@ -174,6 +285,7 @@ class RegistryConnection(Part, frozen=True):
     """OLM's gRPC connection to the catalog's registry pod."""
 
     last_observed_state: str | None = None
+    last_connect: datetime | None = None
 
 
 class CatalogSourceStatus(Part, frozen=True):
@@ -193,6 +305,12 @@ class CatalogSource(Record, frozen=True):
         """OLM is connected to it; IDLE, CONNECTING and TRANSIENT_FAILURE are not ready."""
         connection = self.status and self.status.connection_state
         return bool(connection and connection.last_observed_state == "READY")
+
+    @property
+    def ready_since(self) -> datetime | None:
+        """When OLM last connected to it; it is rewritten with every change of the state."""
+        connection = self.status and self.status.connection_state
+        return connection.last_connect if connection and self.ready else None
 
     @property
     def last_poll(self) -> datetime | None:
@@ -229,6 +347,61 @@ class OperatorCondition(Record, frozen=True):
         return (self.status and self.status.conditions) or []
 
 
+class CurrentVersion(Part, frozen=True):
+    """What a channel's head says of itself."""
+
+    version: str | None = None
+
+
+class ChannelEntry(Part, frozen=True):
+    """A version in a channel."""
+
+    name: str | None = None
+    version: str | None = None
+
+
+class PackageChannel(Part, frozen=True):
+    """A channel of a package; there are no upgrade edges in it."""
+
+    name: str | None = None
+    current_csv: str | None = msgspec.field(default=None, name="currentCSV")
+    current_csv_desc: CurrentVersion | None = msgspec.field(default=None, name="currentCSVDesc")
+    entries: list[ChannelEntry] | None = None
+
+    @property
+    def head(self) -> str:
+        """Name of the newest ClusterServiceVersion."""
+        return self.current_csv or ""
+
+    @property
+    def head_version(self) -> str:
+        """Version of the newest ClusterServiceVersion."""
+        found = (entry.version for entry in self.entries or () if entry.name == self.current_csv)
+        return (self.current_csv_desc and self.current_csv_desc.version) or next(found, None) or ""
+
+
+class PackageManifestStatus(Part, frozen=True):
+    """What one catalog offers of one package."""
+
+    catalog_source: str | None = None
+    catalog_source_namespace: str | None = None
+    package_name: str | None = None
+    default_channel: str | None = None
+    channels: list[PackageChannel] | None = None
+
+
+class PackageManifest(Record, frozen=True):
+    """A package as a catalog offers it; an aggregated API that knows no WATCH."""
+
+    status: PackageManifestStatus | None = None
+
+    def channel(self, name: str) -> PackageChannel | None:
+        """A channel; the default one without a name."""
+        wanted = name or (self.status and self.status.default_channel)
+        channels = (self.status and self.status.channels) or []
+        return next((each for each in channels if each.name and each.name == wanted), None)
+
+
 SUBSCRIPTIONS = Resource("subscriptions", _GROUP, ("v1alpha1",), Subscription, in_operator_namespace=True)
 INSTALL_PLANS = Resource("installplans", _GROUP, ("v1alpha1",), InstallPlan, in_operator_namespace=True)
 CLUSTER_SERVICE_VERSIONS = Resource(
@@ -243,4 +416,7 @@ CLUSTER_SERVICE_VERSIONS = Resource(
 CATALOG_SOURCES = Resource("catalogsources", _GROUP, ("v1alpha1",), CatalogSource)
 OPERATOR_CONDITIONS = Resource(
     "operatorconditions", _GROUP, ("v2", "v1"), OperatorCondition, in_operator_namespace=True
+)
+PACKAGE_MANIFESTS = Resource(
+    "packagemanifests", "packages.operators.coreos.com", ("v1",), PackageManifest, polled=True
 )

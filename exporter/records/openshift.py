@@ -19,16 +19,25 @@ class UpdateHistory(Part, frozen=True):
     completion_time: datetime | None = None
 
 
+class Release(Part, frozen=True):
+    """A version that there is, or that is asked for."""
+
+    version: str | None = None
+
+
 class ClusterVersionSpec(Part, frozen=True):
     """What the administrator asked for."""
 
     channel: str | None = None
+    desired_update: Release | None = None
 
 
 class ClusterVersionStatus(Part, frozen=True):
     """What the cluster-version operator did."""
 
     history: list[UpdateHistory] | None = None
+    desired: Release | None = None
+    available_updates: list[Release] | None = None
 
 
 class ClusterVersion(Record, frozen=True):
@@ -46,6 +55,14 @@ class ClusterVersion(Record, frozen=True):
     def history(self) -> list[UpdateHistory]:
         """Updates, the newest first."""
         return (self.status and self.status.history) or []
+
+    @property
+    def releases(self) -> list[str]:
+        """Versions that are recommended, asked for, or on their way."""
+        status, spec = self.status, self.spec
+        found = [*((status and status.available_updates) or [])]
+        found += [each for each in (status and status.desired, spec and spec.desired_update) if each]
+        return [each.version for each in found if each.version]
 
 
 class ClusterOperatorStatus(Part, frozen=True):

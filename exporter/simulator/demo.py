@@ -8,10 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from exporter import logs
+from exporter import config, logs
 from exporter.config import ConfigError, address_text
 from exporter.kube.credentials import Connection, StaticCredentials
-from exporter.pipeline import Pipeline
+from exporter.pipeline import LivePipeline
 from exporter.service import running, stop_signals
 from exporter.simulator.audience import SimulatedCluster
 from exporter.simulator.script import Story, tell
@@ -50,13 +50,12 @@ async def demo(name: str | None, speed: float, address: tuple[str, int]) -> int:
         ServiceError: the address cannot be listened on.
     """
     story = find(name)
-    if not 0 < speed < float("inf"):
-        raise ConfigError(f"the speed must be a positive number, not {speed:g}")
+    speed = config.speed(speed)
     logs.configure("warning", "text")
     stop = stop_signals()
     storage = Storage(clock=lambda: datetime.now(UTC))
     async with ApiServer(storage) as server:
-        pipeline = Pipeline(StaticCredentials(Connection(server.url)), source="simulator")
+        pipeline = LivePipeline(StaticCredentials(Connection(server.url)), source="simulator")
         async with running(pipeline, address) as (web, port):
             _say(story, f"http://{address_text(address[0] or 'localhost', port)}")
             telling = asyncio.create_task(tell(story, SimulatedCluster(storage), speed=speed))

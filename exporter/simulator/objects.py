@@ -155,6 +155,35 @@ def catalog_source(*, created: datetime, polled: datetime, state: str = "READY")
     )
 
 
+def package_manifest(
+    *versions: str, created: datetime, channel: str = "stable", package: str = PACKAGE
+) -> ApiObject:
+    """What the catalog offers: the versions of one channel, the newest first."""
+    entries = [{"name": csv_name(version), "version": version} for version in versions]
+    return _object(
+        "packages.operators.coreos.com/v1",
+        "PackageManifest",
+        package,
+        namespace=CATALOG_NAMESPACE,
+        created=created,
+        labels={"catalog": CATALOG, "catalog-namespace": CATALOG_NAMESPACE},
+        status={
+            "catalogSource": CATALOG,
+            "catalogSourceNamespace": CATALOG_NAMESPACE,
+            "packageName": package,
+            "defaultChannel": channel,
+            "channels": [
+                {
+                    "name": channel,
+                    "currentCSV": csv_name(versions[0]),
+                    "currentCSVDesc": {"version": versions[0], "displayName": "OpenShift Virtualization"},
+                    "entries": entries,
+                }
+            ],
+        },
+    )
+
+
 def subscription(
     *,
     created: datetime,

@@ -90,11 +90,11 @@ def takes_gzip(request: web.Request) -> bool:
     return "gzip" in request.headers.get("Accept-Encoding", "")
 
 
-def json_answer(document: object) -> web.Response:
+def json_answer(document: object, status: int = 200) -> web.Response:
     """A document as JSON."""
-    return raw_answer(msgspec.json.encode(document))
+    return raw_answer(msgspec.json.encode(document), status)
 
 
-def raw_answer(body: bytes) -> web.Response:
+def raw_answer(body: bytes, status: int = 200) -> web.Response:
     """JSON as it is held."""
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(body=body, status=status, content_type="application/json")

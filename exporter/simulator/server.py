@@ -3,7 +3,7 @@
 It is honest where the exporter could tell the difference: one resourceVersion over all kinds, pages of
 one snapshot whose tokens expire, resuming watches, both forms of 410, bookmarks, streaming lists,
 selectors with their transitions, metadata-only answers. The same contract tests run on it and on a real
-kube-apiserver. What it holds is changed through its storage, not over HTTP.
+kube-apiserver. What it holds is changed through its storage; over HTTP, ConfigMaps alone.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from exporter.simulator.requests import (
 )
 from exporter.simulator.storage import NotFound, Storage, Stored
 from exporter.simulator.watching import Watch
+from exporter.simulator.writing import write
 
 _COMPRESS_FROM: Final = 128 * 1024
 """kube-apiserver compresses answers from this size on."""
@@ -114,7 +115,8 @@ class ApiServer(LoopbackServer):
         if target is None:
             return web.Response(status=404, text="404 page not found\n")
         if request.method != "GET":
-            raise Refusal(405, "MethodNotAllowed", "the simulated cluster is changed by its stories alone")
+            status, written = await write(self.storage, request, target)
+            return json_answer(written, status)
         if target.name:
             stored = self.storage.get(target.kind.plural, target.namespace, target.name)
             return raw_answer(shown(stored, target, metadata_only=wants_metadata(request)))

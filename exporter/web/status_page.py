@@ -12,10 +12,10 @@ from exporter import __version__
 from exporter.facts import Facts, semver
 from exporter.facts.cluster import Availability
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
-from exporter.kube.reflector import Reflector
+from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource
 from exporter.kube.status import State
-from exporter.metrics.selfmonitoring import FRESH_SECONDS, Watching, fresh
+from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
 from exporter.records.olm import CATALOG_SOURCES, CLUSTER_SERVICE_VERSIONS, INSTALL_PLANS, SUBSCRIPTIONS
 from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS, INFRASTRUCTURES
@@ -87,10 +87,10 @@ class _Section:
 
 def _statements(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
     availability = pipeline.availability()
-    reflectors = {each.resource.plural: each for each in watching.reflectors}
+    followers = {each.resource.plural: each for each in watching.followers}
     yield from _first(pipeline, watching)
     for section in _SECTIONS:
-        rests_on = [reflectors[each.plural] for each in section.resources]
+        rests_on = [followers[each.plural] for each in section.resources]
         unknown = [
             f"{each.resource.plural} is {each.status.state}"
             for each in rests_on
@@ -99,7 +99,7 @@ def _statements(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
         if unknown:
             yield NOTE, section.about, f"Not known: {', '.join(unknown)}."
             continue
-        old = not all(fresh(each, watching.now) for each in rests_on)
+        old = not all(each.fresh(watching.now) for each in rests_on)
         for how, about, sentence in section.statements(pipeline.facts, availability):
             yield (OLD if old else how), about, sentence
 
@@ -111,20 +111,20 @@ def _first(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
         yield NOTE, "This page", f"is not complete yet: {', '.join(missing)} still to be read."
     old = [
         each
-        for each in watching.reflectors
+        for each in watching.followers
         if each.resource.plural not in missing
         and each.status.state is not State.FORBIDDEN
-        and not fresh(each, watching.now)
+        and not each.fresh(watching.now)
     ]
     if old:
         since = min(each.status.last_update or 0.0 for each in old)
-        names = "anything" if len(old) == len(watching.reflectors) else _list(old)
+        names = "anything" if len(old) == len(watching.followers) else _list(old)
         why = next((f": {each.status.problem}" for each in old if each.status.problem), "")
         yield BAD, "This page", f"is old: the API server tells nothing of {names} since {_time(since)}{why}."
 
 
-def _list(reflectors: Iterable[Reflector[Any]]) -> str:
-    return ", ".join(each.resource.plural for each in reflectors)
+def _list(followers: Iterable[Follower[Any]]) -> str:
+    return ", ".join(each.resource.plural for each in followers)
 
 
 def _openshift(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
@@ -249,16 +249,17 @@ _SECTIONS: Final = (
 
 
 def _resources(watching: Watching) -> Iterator[str]:
-    for reflector in watching.reflectors:
-        status = reflector.status
-        how = GOOD if fresh(reflector, watching.now) else BAD if status.state is not State.SYNCING else NOTE
+    for follower in watching.followers:
+        status = follower.status
+        how = GOOD if follower.fresh(watching.now) else BAD if status.state is not State.SYNCING else NOTE
         stale = status.state is State.SYNCED and how is BAD
-        state = f"{status.state}, but silent for over {FRESH_SECONDS / 60:.0f} min" if stale else status.state
+        silent = f"{status.state}, but silent for over {follower.fresh_seconds / 60:.0f} min"
+        state = silent if stale else status.state
         problem = f": {status.problem}" if status.problem and status.state is not State.ABSENT else ""
         yield (
-            f"<tr class={how}><td>{escape(reflector.resource.plural)}"
+            f"<tr class={how}><td>{escape(follower.resource.plural)}"
             f"<td><span class=mark>{escape(state)}</span>{escape(problem)}"
-            f"<td class=number>{len(reflector.store.records)}<td class=number>{reflector.store.skipped}"
+            f"<td class=number>{len(follower.store.records)}<td class=number>{follower.store.skipped}"
             f"<td>{_time(status.last_update)}"
         )
 

@@ -20,6 +20,8 @@ from tests.servers.kube_apiserver import KubeApiServer, User
 from tests.servers.real_cluster import RealCluster, clean_cluster
 
 NAMESPACE = "virt-upgrade-exporter"
+WATCHED = ("list", "watch")
+POLLED = ("list",)
 
 
 class RealBackend:
@@ -76,7 +78,8 @@ class RealBackend:
         await self.cluster.forbid(self._user, BY_PLURAL[plural].resource)
 
     async def permit(self, plural: str) -> None:
-        await self.cluster.allow(self._user, BY_PLURAL[plural].resource, ("list", "watch"))
+        verbs = WATCHED if BY_PLURAL[plural].watchable else POLLED
+        await self.cluster.allow(self._user, BY_PLURAL[plural].resource, verbs)
 
     async def rotate_token(self) -> str:
         # A token is good for one life of its ServiceAccount.
@@ -90,6 +93,7 @@ async def real_backend(api: KubeApiServer) -> AsyncIterator[RealBackend]:
     """A clean cluster on a running server."""
     async with clean_cluster(api) as cluster, FaultyProxy(api.url, tls=api.ssl_context()) as proxy:
         user = await cluster.service_account(NAMESPACE, "exporter")
-        readable = [BY_PLURAL[resource.plural].resource for resource in RESOURCES]
-        await cluster.allow(user, readable, ("list", "watch"))
+        for verbs, polled in ((WATCHED, False), (POLLED, True)):
+            readable = [BY_PLURAL[each.plural].resource for each in RESOURCES if each.polled is polled]
+            await cluster.allow(user, readable, verbs)
         yield RealBackend(cluster, proxy, user)

@@ -32,6 +32,9 @@ QUICK = ReflectorSettings(
     watch_list_patience=3.0,
     slow_retry=0.1,
     shortest_watch=0.05,
+    poll_interval=0.2,
+    poll_missing=0.2,
+    poll_after_change=(0.0, 0.1),
     backoff=BackoffSettings(initial=0.02, cap=0.2, reset_after=0.5),
 )
 PAGED = replace(QUICK, watch_list=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 
@@ -68,7 +70,14 @@ class Installed:
 
 @asynccontextmanager
 async def installed(*arguments: str) -> AsyncIterator[Installed]:
-    """Start the command; returns when it listens."""
+    """Start the command, in a home of its own; returns when it listens."""
+    with TemporaryDirectory() as home:
+        async with _started(arguments, {**os.environ, "XDG_STATE_HOME": home}) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _started(arguments: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Installed]:
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         *arguments,
@@ -76,6 +85,7 @@ async def installed(*arguments: str) -> AsyncIterator[Installed]:
         "127.0.0.1:0",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
     running = Installed(process)
     assert process.stdout is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.facts import RESOURCES
 from tests.contract.simulated import simulated_backend
 from tests.contract.watched import catalog
 from tests.end_to_end.installed import COMMAND, installed
@@ -62,7 +63,7 @@ async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> 
             assert (await running.end())[0] == 0
     synced = [line for line in running.lines if "is synced" in line]
     outage = [line for line in running.lines if "cannot reach" in line or "is reached again" in line]
-    assert len(synced) == 10
+    assert len(synced) == len(RESOURCES)
     assert len(outage) == 2
     assert len(running.lines) == 1 + len(synced) + len(outage) + 1
 

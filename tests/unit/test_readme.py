@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.kube.credentials import Connection, StaticCredentials
 from exporter.metrics.exposition import Format
-from exporter.pipeline import Pipeline
+from exporter.pipeline import LivePipeline
 from exporter.service import running
 from exporter.simulator.audience import SimulatedCluster
 from exporter.simulator.demo import DEFAULT_STORY
@@ -31,7 +31,7 @@ def excerpt() -> list[str]:
 async def test_the_excerpt_is_the_page_of_the_demo() -> None:
     storage = Storage(clock=lambda: datetime.now(UTC))
     async with ApiServer(storage) as api:
-        pipeline = Pipeline(StaticCredentials(Connection(api.url)), settings=QUICK, source="simulator")
+        pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK, source="simulator")
         async with running(pipeline, ("127.0.0.1", 0)):
             await tell(STORIES[DEFAULT_STORY], SimulatedCluster(storage), speed=1e6)
             patterns = [

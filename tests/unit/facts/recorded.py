@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from exporter.facts import RESOURCES, Facts
-from exporter.facts.cluster import Cluster
-from exporter.kube.decoding import ObjectDecoder, object_key
-from exporter.records.base import Record
+from exporter.facts import Facts
+from exporter.recording.lines import Recording
+from exporter.recording.replay import Replay
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 
@@ -22,21 +18,11 @@ FactT = TypeVar("FactT")
 
 def moments(name: str) -> Iterator[tuple[datetime, Facts]]:
     """Time and facts after every line of a recording that concerns what the exporter reads."""
-    decoders = {each.plural: ObjectDecoder(each.record) for each in RESOURCES}
-    records: dict[str, dict[str, Record]] = {plural: {} for plural in decoders}
-    with gzip.open(RECORDINGS / f"{name}.jsonl.gz") as lines:
-        for line in lines:
-            entry: dict[str, Any] = msgspec.json.decode(line)
-            plural = entry.get("resource")
-            if plural not in decoders:
-                continue
-            record = decoders[plural].decode(msgspec.json.encode(entry["object"]))
-            key = object_key(record.metadata.namespace, record.metadata.name)
-            if entry["type"] == "DELETED":
-                records[plural].pop(key, None)
-            else:
-                records[plural][key] = record
-            yield datetime.fromisoformat(entry["t"]), Facts(Cluster(records))
+    replay = Replay(Recording(RECORDINGS / f"{name}.jsonl.gz"))
+    while (upcoming := replay.upcoming) is not None:
+        replay.advance(upcoming)
+        yield datetime.fromtimestamp(upcoming, UTC), replay.pipeline.facts
+    assert not sum(replay.pipeline.watching().rule_errors.values())
 
 
 def timeline(name: str, fact: Callable[[Facts], FactT]) -> list[tuple[str, FactT]]:

@@ -38,9 +38,7 @@ def operator(facts: Facts) -> str:
         ),
         (
             "hco-01-plain",
-            # The recording lists HyperConverged before the CSVs.
             [
-                ("01:36:29.040", "1.15.2"),
                 ("01:36:29.074", "1.15.2 1.15.2"),
                 ("01:37:34.637", "1.16.0 1.16.0"),
             ],
@@ -50,11 +48,10 @@ def operator(facts: Facts) -> str:
             "hco-03-operand-not-upgradeable",
             [("01:37:38.238", "1.16.2 1.16.2"), ("01:39:38.275", "1.16.3 1.16.3")],
         ),
-        ("hco-04-operator-restart", [("01:34:22.050", "1.16.3"), ("01:34:22.090", "1.16.3 1.16.3")]),
+        ("hco-04-operator-restart", [("01:34:22.090", "1.16.3 1.16.3")]),
         (
             "hco-06-operator-only",
             [
-                ("01:39:35.583", "1.16.5"),
                 ("01:39:35.583", "1.16.5 1.16.5"),
                 ("01:40:13.768", "1.16.6 1.16.6"),
             ],
@@ -62,7 +59,6 @@ def operator(facts: Facts) -> str:
         (
             "hco-08-after-the-end",
             [
-                ("01:41:48.965", "1.16.3"),
                 ("01:41:49.068", "1.16.3 1.16.3"),
                 ("01:42:32.066", "1.16.4 1.16.4"),
             ],
@@ -71,7 +67,9 @@ def operator(facts: Facts) -> str:
 )
 def test_completed_version(recording: str, expected: list[tuple[str, str]]) -> None:
     seen = timeline(recording, operator)
-    assert (seen if seen[0][1] else seen[1:]) == expected
+    # Recordings list one kind after the other; what they begin with is only part of the cluster.
+    begin = next(number for number, (_, value) in enumerate(seen) if " " in value)
+    assert seen[begin:] == expected
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_every_rule_names_its_source_and_resources() -> None:
     for published in SUBJECTS:
         for rule in published.subject.rules:
             assert rule.source, rule.family.name
-            assert rule.resources, rule.family.name
+            assert rule.reads, rule.family.name
             assert rule.family.help.endswith("."), rule.family.name
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.facts import RESOURCES, SUBJECTS, Facts
 from exporter.facts.cluster import Availability, Cluster
+from exporter.history.keeper import decode, encode
+from exporter.history.value import History
 from exporter.kube.decoding import BadObject, ObjectDecoder
 from exporter.kube.resource import Resource
 from exporter.metrics.page import FactsPage
@@ -18,17 +20,22 @@ from exporter.records.base import Record
 from exporter.simulator import objects
 from tests.unit.facts.test_versions import BORN, T, csv, hco, openshift
 
+NOW = T.timestamp() + 1000
+
 WHOLE: dict[str, dict[str, Any]] = {
     "clusterversions": openshift(objects.release("4.18.3", BORN, T)),
     "clusteroperators": objects.cluster_operator("marketplace", since=T),
     "infrastructures": objects.infrastructure(created=BORN),
-    "subscriptions": objects.subscription(created=BORN, installed="x", plan="install-a"),
-    "installplans": objects.install_plan("install-a", created=T, csv="x"),
+    "subscriptions": objects.subscription(
+        created=BORN, installed=objects.csv_name("4.18.3"), current=objects.csv_name("4.18.4"), plan="a"
+    ),
+    "installplans": objects.install_plan("a", created=T, csv=objects.csv_name("4.18.4")),
     "clusterserviceversions": csv("4.18.3"),
     "catalogsources": objects.catalog_source(created=BORN, polled=T),
     "operatorconditions": objects.operator_condition("4.18.3", since=T),
     "hyperconvergeds": hco("4.18.3"),
     "kubevirts": objects.kubevirt("v1.4.1", created=BORN),
+    "packagemanifests": objects.package_manifest("4.18.4", "4.18.3", created=BORN),
 }
 NONSENSE = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5) | st.just("4.18.3"),
@@ -75,8 +82,18 @@ def test_a_damaged_object_is_read_or_refused_and_the_rules_stand_it(
     else:
         records[resource.plural] = {"damaged": record}
     page = FactsPage(SUBJECTS)
-    page.update(Facts(Cluster(records)), dict.fromkeys(WHOLE, Availability.KNOWN))
+    availability = dict.fromkeys(WHOLE, Availability.KNOWN)
+    cluster = Cluster(records, availability=availability)
+    seen = History()
+    # What is first seen leads to findings, whose beginning is seen next; then nothing is new.
+    for now in (NOW, NOW + 1, NOW + 2):
+        facts = Facts(cluster, seen, now)
+        page.update(facts, availability)
+        assert all(found.known for found in facts.findings.found)
+        seen, before = facts.observe(seen), seen
+    assert seen is before
     assert not page.rule_errors.total()
+    assert decode(encode(seen)) == seen
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.plural)

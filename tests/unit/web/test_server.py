@@ -21,12 +21,12 @@ from exporter import logs
 from exporter.facts.cluster import Availability
 from exporter.kube.credentials import Connection, StaticCredentials
 from exporter.metrics.exposition import Format
-from exporter.pipeline import Pipeline
+from exporter.pipeline import LivePipeline, Pipeline
 from exporter.service import ServiceError, running
 from exporter.simulator.audience import SimulatedCluster
 from exporter.simulator.faults import Spoiled, Verb, html, refusal
 from exporter.simulator.script import tell
-from exporter.simulator.server import ApiServer
+from exporter.simulator.server import ApiServer, ServerSettings
 from exporter.simulator.storage import Storage
 from exporter.simulator.stories import STORIES
 from exporter.web.status_page import status_page
@@ -58,8 +58,8 @@ class Served:
 @asynccontextmanager
 async def served(story: str = "healthy") -> AsyncIterator[Served]:
     storage = Storage(clock=lambda: datetime.now(UTC))
-    async with ApiServer(storage) as api:
-        pipeline = Pipeline(
+    async with ApiServer(storage, ServerSettings(bookmark_interval=0.2)) as api:
+        pipeline = LivePipeline(
             StaticCredentials(Connection(api.url)), settings=QUICK, source="simulator", wall_clock=lambda: 1e9
         )
         async with (
@@ -83,7 +83,7 @@ async def test_metrics_in_both_formats_and_compressed() -> None:
         assert openmetrics.endswith(b"# EOF\n")
         assert openmetrics.count(b"# EOF") == 1
         _, _, compressed = await each.get("/metrics", Accept_Encoding="gzip")
-        assert gzip.decompress(compressed).startswith(b"# HELP virt_upgrade_openshift_info ")
+        assert gzip.decompress(compressed).startswith(b"# HELP virt_upgrade_ready ")
         _, _, plain = await each.get("/metrics", Accept_Encoding="gzip;q=0")
         assert plain.startswith(b"# HELP")
         one = {metric.name for metric in parse_text(text.decode())}
@@ -99,14 +99,15 @@ async def test_not_ready_names_what_is_missing_and_ready_says_ok() -> None:
     api = ApiServer(storage)
     api.faults.add(refusal(503, "ServiceUnavailable", "starting"), resource="subscriptions")
     async with api:
-        pipeline = Pipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
+        pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
         async with running(pipeline, ("127.0.0.1", 0)) as (_web, port), aiohttp.ClientSession() as session:
             each = Served(api, pipeline, f"http://127.0.0.1:{port}", session)
-            await until(lambda: pipeline.missing() == ["subscriptions"], "only subscriptions are missing")
+            wanted = {"packagemanifests", "subscriptions"}
+            await until(lambda: set(pipeline.missing()) == wanted, f"{wanted} are missing")
             assert await each.get("/readyz") == (
                 503,
                 "text/plain; charset=utf-8",
-                b"not yet synced: subscriptions\n",
+                f"not yet synced: {', '.join(pipeline.missing())}\n".encode(),
             )
             assert (await each.get("/healthz"))[0] == (await each.get("/livez"))[0] == 200
             api.faults.clear()
@@ -129,7 +130,7 @@ async def test_an_outage_is_no_reason_to_restart_us_and_freezes_nothing_silently
         await each.ready()
         each.api.faults.add(html(502))
         await each.api.stop()
-        states = [reflector.status for reflector in each.pipeline.reflectors]
+        states = [reflector.status for reflector in each.pipeline.followers]
         await until(lambda: {str(status.state) for status in states} == {"failing"}, "all are failing")
         assert (await each.get("/livez"))[0] == 200
         _, _, page = await each.get("/metrics")
@@ -153,7 +154,7 @@ async def test_alive_until_a_watch_ends_that_never_should() -> None:
     async with served() as each:
         await each.ready()
         assert each.pipeline.alive
-        next(task for task in asyncio.all_tasks() if task.get_name() == "watch kubevirts").cancel()
+        next(task for task in asyncio.all_tasks() if task.get_name() == "follow kubevirts").cancel()
         await until(lambda: not each.pipeline.alive)
         assert (await each.get("/livez"))[0] == 503
 
@@ -179,14 +180,14 @@ async def test_the_status_page_says_it_in_sentences(story: str, sentences: list[
             assert sentence in page
         assert "a simulated cluster" in page
         assert len(re.findall(r"<td>[a-z]+<td><span class=mark>synced</span>", page)) == len(
-            each.pipeline.reflectors
+            each.pipeline.followers
         )
 
 
 async def test_the_status_page_of_an_empty_cluster_and_of_none() -> None:
     storage = Storage(clock=lambda: datetime.now(UTC), kinds=())
     async with ApiServer(storage) as api:
-        pipeline = Pipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
+        pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
         async with running(pipeline, ("127.0.0.1", 0)) as (_web, port), aiohttp.ClientSession() as session:
             each = Served(api, pipeline, f"http://127.0.0.1:{port}", session)
             await each.ready()
@@ -199,7 +200,12 @@ async def test_the_status_page_of_an_empty_cluster_and_of_none() -> None:
                 for line in pipeline.scrape(Format.TEXT).decode().splitlines()
                 if line.startswith("virt_upgrade_") and not line.startswith("virt_upgrade_exporter_")
             ]
-            assert facts == []
+            assert all(line.startswith("virt_upgrade_finding") for line in facts)
+            assert [line for line in facts if not line.endswith(" 0")] == [
+                'virt_upgrade_findings{finding="not_installed",severity="info"} 1',
+                'virt_upgrade_finding_objects_info{finding="not_installed",node="",'
+                'objects="OpenShift Virtualization"} 1',
+            ]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +236,7 @@ async def test_the_status_page_says_first_that_it_is_old() -> None:
         await until(lambda: "Automatic: " in status_page(each.pipeline))
         assert "is old" not in status_page(each.pipeline)
         await each.api.stop()
-        states = [reflector.status for reflector in each.pipeline.reflectors]
+        states = [reflector.status for reflector in each.pipeline.followers]
         await until(lambda: {str(status.state) for status in states} == {"failing"}, "all are failing")
         page = (await each.get("/"))[2].decode()
         first = page.index("<tr")
@@ -258,7 +264,7 @@ async def test_what_the_cluster_says_cannot_break_the_page() -> None:
 async def test_an_address_in_use_is_said_in_one_sentence() -> None:
     async with served() as each:
         port = int(each.base.rpartition(":")[2])
-        pipeline = Pipeline(StaticCredentials(Connection(each.api.url)))
+        pipeline = LivePipeline(StaticCredentials(Connection(each.api.url)))
         with pytest.raises(
             ServiceError, match=f"^cannot listen on 127.0.0.1:{port}: Address already in use$"
         ):
@@ -271,7 +277,7 @@ async def test_while_stopping_not_ready_and_running_scrapes_finish() -> None:
         await each.ready()
         storage = Storage(clock=lambda: datetime.now(UTC))
         async with ApiServer(storage) as api:
-            pipeline = Pipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
+            pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
             async with running(pipeline, ("127.0.0.1", 0)) as (web, port):
                 base = f"http://127.0.0.1:{port}"
                 stopping = asyncio.create_task(web.stop(linger=0.5))

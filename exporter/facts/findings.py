@@ -1,0 +1,574 @@
+"""What an administrator should know before pressing "update", as one list.
+
+A finding is a declaration (its name, how bad it is, what it means for an update of the operator and for one
+of OpenShift, what the documentation says, what to do) and a pure function that names the objects
+concerned. The metrics, the status page and the report all show this one list; `ready` is 1 exactly when
+no finding that blocks that update has objects.
+
+What has been gone for less than a minute has not gone: conditions of the API flap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from exporter.facts import pending, semver
+from exporter.facts.family import Samples, Subject
+from exporter.facts.operands import EFFECTIVE
+from exporter.facts.rollout import RESTS_ON as ROLLOUT
+from exporter.facts.subscription import MANUAL
+from exporter.history.value import Observations
+from exporter.kube.resource import Resource
+from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, PACKAGE_MANIFESTS, SUBSCRIPTIONS
+from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS
+
+if TYPE_CHECKING:
+    from exporter.facts import Facts
+
+log = logging.getLogger(__name__)
+
+SUBJECT: Final = Subject["Findings"]("findings")
+
+NAMED: Final = 5
+"""Objects that an alert's text names."""
+
+_TEXT_BYTES: Final = 400
+_FINDING: Final = "finding"
+_REPORTED: Final[set[str]] = set()
+
+
+class Severity(StrEnum):
+    """How bad it is; the names are those of OpenShift's alerts."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Effect(StrEnum):
+    """What a finding means for an update."""
+
+    BLOCKS = "blocks"
+    WARNS = "warns"
+    NOTHING = "nothing"
+
+
+Objects: TypeAlias = Iterable[str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The declaration of a finding."""
+
+    name: str
+    severity: Severity
+    operator: Effect
+    """For an update of OpenShift Virtualization."""
+    openshift: Effect
+    """For an update of OpenShift."""
+    statement: str
+    """What the documentation says."""
+    action: str
+    """What to do."""
+    resources: tuple[Resource[Any], ...]
+    """What has to be known to tell; what is absent is empty."""
+    objects: Callable[[Facts], Objects]
+    """Names of the objects concerned."""
+    since: Callable[[Facts], float | None]
+    """Since when, where the API tells; else it is remembered."""
+
+    def effect(self, update: str) -> Effect:
+        """What it means for one of the two updates."""
+        return self.operator if update == OPERATOR else self.openshift
+
+
+OPERATOR: Final = "operator"
+OPENSHIFT: Final = "openshift"
+FINDINGS: Final[list[Finding]] = []
+
+
+def _finding(
+    name: str,
+    severity: Severity,
+    *,
+    operator: Effect,
+    openshift: Effect = Effect.NOTHING,
+    statement: str,
+    action: str,
+    resources: tuple[Resource[Any], ...],
+    since: Callable[[Facts], float | None] = lambda _: None,
+) -> Callable[[Callable[[Facts], Objects]], Callable[[Facts], Objects]]:
+    """Declare a finding; the decorated function names its objects."""
+
+    def declare(objects: Callable[[Facts], Objects]) -> Callable[[Facts], Objects]:
+        found = Finding(name, severity, operator, openshift, statement, action, resources, objects, since)
+        FINDINGS.append(found)
+        return objects
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding, and what it concerns now."""
+
+    finding: Finding
+    objects: tuple[str, ...]
+    """Sorted."""
+    now: bool
+    """It holds at this moment; else it has only just gone."""
+    since: float | None
+    known: bool
+    """Everything it rests on is known."""
+    stale: bool
+    """Something it rests on has not been heard of for too long."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What this subject knows."""
+
+    found: tuple[Found, ...]
+    has_subscriptions: bool
+    """The Operator Lifecycle Manager is installed."""
+    has_openshift: bool
+
+    def ready(self, update: str) -> bool | None:
+        """Nothing is in the way of an update; None while that is not known."""
+        blocking = [each for each in self.found if each.finding.effect(update) is Effect.BLOCKS]
+        present = self.has_subscriptions if update == OPERATOR else self.has_openshift
+        if not present or not all(each.known and not each.stale for each in blocking):
+            return None
+        return not any(each.objects for each in blocking)
+
+    @property
+    def objects(self) -> dict[str, tuple[str, ...]]:
+        """Objects by finding, of those that have any."""
+        return {each.finding.name: each.objects for each in self.found if each.objects}
+
+
+def derive(facts: Facts, recent: Mapping[str, tuple[str, ...]]) -> Findings:
+    """The whole list; `recent` are the objects of a moment ago."""
+    cluster = facts.cluster
+    return Findings(
+        tuple(_found(facts, each, recent) for each in FINDINGS),
+        has_subscriptions=cluster.known(SUBSCRIPTIONS),
+        has_openshift=cluster.known(CLUSTER_VERSIONS),
+    )
+
+
+def observe(findings: Findings, seen: Observations) -> None:
+    """Remember since when findings have held."""
+    for each in findings.found:
+        if each.known:
+            seen.holds(f"{_FINDING}/{each.finding.name}", holds=each.now)
+    names = {each.finding.name for each in findings.found}
+    seen.forget(name for name, rest in seen.known(_FINDING).items() if rest not in names)
+
+
+def _found(facts: Facts, finding: Finding, recent: Mapping[str, tuple[str, ...]]) -> Found:
+    cluster = facts.cluster
+    known = cluster.decided(*finding.resources)
+    stale = any(each.plural in cluster.stale for each in finding.resources)
+    objects: tuple[str, ...] = ()
+    try:
+        objects = tuple(sorted(set(finding.objects(facts)))) if known else ()
+    except Exception:
+        # A defect of ours: it must not read as if nothing had been found.
+        if finding.name not in _REPORTED:
+            _REPORTED.add(finding.name)
+            log.exception("the finding %s cannot be worked out", finding.name)
+        known = False
+    episode = facts.history.episode(f"{_FINDING}/{finding.name}")
+    lasts = episode.lasts(facts.now)
+    shown = objects or (recent.get(finding.name, ()) if lasts else ())
+    times = [episode.since if lasts else None, finding.since(facts) if objects else None]
+    return Found(
+        finding,
+        shown,
+        now=bool(objects),
+        since=min((each for each in times if each is not None), default=None) if shown else None,
+        known=known,
+        stale=stale,
+    )
+
+
+def text(objects: tuple[str, ...]) -> str:
+    """The first names, and how many more there are, in at most 400 bytes."""
+    named: list[str] = []
+    for name in objects[:NAMED]:
+        if named and len(", ".join([*named, name]).encode(errors="replace")) > _TEXT_BYTES - 20:
+            break
+        named.append(name)
+    more = len(objects) - len(named)
+    tail = f" and {more} more" if more else ""
+    names = ", ".join(named).encode(errors="replace")
+    return names[: _TEXT_BYTES - len(tail)].decode(errors="ignore") + tail
+
+
+# Is there an operator to update, and somewhere to get it from?
+
+
+@_finding(
+    "no_subscription",
+    Severity.WARNING,
+    operator=Effect.BLOCKS,
+    statement="Updates of OpenShift Virtualization come through its Subscription.",
+    action="Create the Subscription of kubevirt-hyperconverged in openshift-cnv on the channel stable.",
+    resources=(SUBSCRIPTIONS, *ROLLOUT),
+)
+def _no_subscription(facts: Facts) -> Iterator[str]:
+    if facts.cluster.known(SUBSCRIPTIONS) and facts.package.subscription is None:
+        yield facts.package.namespace or "openshift-cnv"
+
+
+@_finding(
+    "several_subscriptions",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    statement="A package is subscribed to once in a cluster.",
+    action="Delete the Subscriptions that are not in the operator's namespace.",
+    resources=(SUBSCRIPTIONS, *ROLLOUT),
+)
+def _several_subscriptions(facts: Facts) -> Iterator[str]:
+    if facts.package.subscriptions > 1:
+        for each in facts.cluster[SUBSCRIPTIONS]:
+            if each.package in facts.cluster.scope.packages:
+                yield f"{each.namespace}/{each.name}"
+
+
+@_finding(
+    "not_installed",
+    Severity.INFO,
+    operator=Effect.BLOCKS,
+    statement="The first installation is not an update, and has to complete before one.",
+    action="Install OpenShift Virtualization and create its HyperConverged, or wait for that to complete.",
+    resources=ROLLOUT,
+)
+def _not_installed(facts: Facts) -> Iterator[str]:
+    if facts.rollout.first:
+        installed = facts.rollout.installed
+        yield installed.name if installed else "OpenShift Virtualization"
+
+
+@_finding(
+    "olm_unavailable",
+    Severity.WARNING,
+    operator=Effect.BLOCKS,
+    statement="Updates are resolved and installed by the Operator Lifecycle Manager and its catalogs.",
+    action="oc get clusteroperator: bring back those that are not Available.",
+    resources=(CLUSTER_OPERATORS,),
+)
+def _olm_unavailable(facts: Facts) -> Iterator[str]:
+    for name, available in facts.versions.operators_available:
+        if not available and name != "machine-config":
+            yield name
+
+
+@_finding(
+    "catalog_unhealthy",
+    Severity.WARNING,
+    operator=Effect.BLOCKS,
+    statement="Updates come from the catalog that the Subscription names.",
+    action="oc get catalogsource,pods in the catalog's namespace: it is missing, or not READY.",
+    resources=(SUBSCRIPTIONS, CATALOG_SOURCES, *ROLLOUT),
+)
+def _catalog_unhealthy(facts: Facts) -> Iterator[str]:
+    ours, source = facts.package.subscription, facts.catalog.source
+    if ours is not None and (source is None or not source.ready):
+        yield f"{ours.source_namespace}/{ours.source}"
+
+
+@_finding(
+    "no_longer_in_catalog",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    statement="Only versions of the subscribed channel are updated and supported.",
+    action="Subscribe to a catalog and channel that hold the installed version or a newer one.",
+    resources=(SUBSCRIPTIONS, CATALOG_SOURCES, PACKAGE_MANIFESTS, *ROLLOUT),
+)
+def _no_longer_in_catalog(facts: Facts) -> Iterator[str]:
+    if facts.catalog.lost:
+        yield from _subscribed(facts)
+
+
+# Is the pair supported, and is the Subscription as recommended?
+
+
+@_finding(
+    "version_skew",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    openshift=Effect.WARNS,
+    statement="A minor of OpenShift Virtualization is supported only on the same minor of OpenShift.",
+    action="Behind: update OpenShift Virtualization. Ahead: let OpenShift follow.",
+    resources=(CLUSTER_VERSIONS, *ROLLOUT),
+    since=lambda facts: facts.versions.openshift.minor_since if facts.versions.openshift else None,
+)
+def _version_skew(facts: Facts) -> Iterator[str]:
+    operator, openshift = facts.versions.operator, facts.versions.openshift
+    if facts.versions.skew and operator and openshift:
+        ours, theirs = semver.minor(operator.version), semver.minor(openshift.version)
+        yield f"OpenShift Virtualization {ours} on OpenShift {theirs}"
+
+
+@_finding(
+    "channel_not_recommended",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    statement="The channel stable is the one that is supported.",
+    action="Set spec.channel of the Subscription to stable.",
+    resources=(SUBSCRIPTIONS, *ROLLOUT),
+)
+def _channel_not_recommended(facts: Facts) -> Iterator[str]:
+    if facts.package.subscription is not None and not facts.subscription.channel_recommended:
+        yield from _subscribed(facts)
+
+
+@_finding(
+    "deprecated",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    statement="What its catalog marks as deprecated gets no more updates.",
+    action="Read the message of the Subscription's condition Deprecated; it names the successor.",
+    resources=(SUBSCRIPTIONS, *ROLLOUT),
+)
+def _deprecated(facts: Facts) -> Iterator[str]:
+    yield from facts.subscription.deprecated
+
+
+@_finding(
+    "manual_approval",
+    Severity.INFO,
+    operator=Effect.WARNS,
+    statement="Automatic is the recommended strategy; with Manual every update waits for a person.",
+    action="Set installPlanApproval of every Subscription of the namespace to Automatic, or watch for plans.",
+    resources=(SUBSCRIPTIONS, INSTALL_PLANS, *ROLLOUT),
+)
+def _manual_approval(facts: Facts) -> Iterator[str]:
+    if facts.subscription.effective_approval == MANUAL:
+        yield from _subscribed(facts)
+
+
+# What does a pending update wait for?
+
+
+def _pending_since(facts: Facts) -> float | None:
+    return facts.pending.update.since if facts.pending.update else None
+
+
+_PENDING: Final[tuple[Resource[Any], ...]] = (SUBSCRIPTIONS, INSTALL_PLANS, *ROLLOUT)
+_WAITS: Final[tuple[tuple[str, Severity, Effect, str, str], ...]] = (
+    (
+        pending.AWAITING_APPROVAL,
+        Severity.WARNING,
+        Effect.WARNS,
+        "With Manual approval an update waits until a person approves its InstallPlan.",
+        'Approve the plan: oc patch installplan NAME --type merge -p \'{"spec":{"approved":true}}\'.',
+    ),
+    (
+        pending.PLAN_FAILED,
+        Severity.WARNING,
+        Effect.BLOCKS,
+        "A failed InstallPlan is not tried again.",
+        "Read the plan's conditions, mend the cause, then delete the plan so that OLM makes a new one.",
+    ),
+    (
+        pending.UNPACK_FAILED,
+        Severity.WARNING,
+        Effect.BLOCKS,
+        "A bundle that cannot be unpacked is never installed.",
+        "Look at the unpack job in the catalog's namespace: mostly its image cannot be pulled.",
+    ),
+    (
+        pending.RESOLUTION_FAILED,
+        Severity.WARNING,
+        Effect.BLOCKS,
+        "OLM installs nothing in a namespace whose Subscriptions it cannot resolve together.",
+        "Read the Subscription's condition ResolutionFailed; another Subscription may be the cause.",
+    ),
+    (
+        pending.NOT_STARTED,
+        Severity.WARNING,
+        Effect.WARNS,
+        "With Automatic approval updates install themselves.",
+        "There may be no way from the installed version to the head; see the catalog's upgrade graph.",
+    ),
+    (
+        pending.UPGRADE_GATE,
+        Severity.WARNING,
+        Effect.WARNS,
+        "The operator can hold its own update until its operands allow it.",
+        "Read the OperatorCondition of the installed version; an administrator may override it.",
+    ),
+    (
+        pending.REQUIREMENTS_NOT_MET,
+        Severity.WARNING,
+        Effect.WARNS,
+        "A version is installed once all its requirements are present.",
+        "Read status.requirementStatus of the new ClusterServiceVersion.",
+    ),
+)
+
+
+def _waits(cause: str) -> Callable[[Facts], Objects]:
+    def objects(facts: Facts) -> Iterator[str]:
+        if (update := facts.pending.update) and update.cause == cause:
+            yield update.csv
+
+    return objects
+
+
+for _cause, _severity, _effect, _statement, _action in _WAITS:
+    _finding(
+        _cause,
+        _severity,
+        operator=_effect,
+        statement=_statement,
+        action=_action,
+        resources=_PENDING,
+        since=_pending_since,
+    )(_waits(_cause))
+
+
+@_finding(
+    "stale_plan",
+    Severity.INFO,
+    operator=Effect.WARNS,
+    statement="A plan that waits keeps its version, whatever the catalog offers since.",
+    action="Approve it and then the next one, or delete the plan to get one for the newest version.",
+    resources=(*_PENDING, PACKAGE_MANIFESTS),
+)
+def _stale_plan(facts: Facts) -> Iterator[str]:
+    if facts.pending.stale and facts.pending.update:
+        yield facts.pending.update.csv
+
+
+@_finding(
+    "operator_waits_for_openshift",
+    Severity.INFO,
+    operator=Effect.NOTHING,
+    statement="OpenShift is updated to a minor before OpenShift Virtualization is.",
+    action="Update OpenShift; the next minor of the operator appears in the catalog afterwards.",
+    resources=(CLUSTER_VERSIONS, PACKAGE_MANIFESTS, *_PENDING),
+)
+def _operator_waits_for_openshift(facts: Facts) -> Iterator[str]:
+    if facts.pending.waits_for_openshift and facts.versions.operator:
+        yield f"OpenShift Virtualization {facts.versions.operator.version}"
+
+
+# Is something under way that has to end first?
+
+
+@_finding(
+    "operator_not_upgradeable",
+    Severity.WARNING,
+    operator=Effect.BLOCKS,
+    statement="OLM replaces an operator only while its OperatorCondition Upgradeable allows it.",
+    action="Read the OperatorCondition and HyperConverged's condition Upgradeable.",
+    resources=ROLLOUT,
+)
+def _operator_not_upgradeable(facts: Facts) -> Iterator[str]:
+    for verdict in facts.operands.by_operator_condition:
+        if verdict.source == EFFECTIVE and not verdict.upgradeable:
+            installed = facts.rollout.installed
+            yield installed.name if installed else verdict.reason
+
+
+@_finding(
+    "operator_update_running",
+    Severity.INFO,
+    operator=Effect.BLOCKS,
+    openshift=Effect.BLOCKS,
+    statement="An update has to complete before the next one, of OpenShift too.",
+    action="Wait for it: most complete within fifteen minutes.",
+    resources=ROLLOUT,
+)
+def _operator_update_running(facts: Facts) -> Iterator[str]:
+    if facts.rollout.running and facts.rollout.installed:
+        yield facts.rollout.installed.name
+
+
+@_finding(
+    "openshift_update_running",
+    Severity.INFO,
+    operator=Effect.BLOCKS,
+    openshift=Effect.BLOCKS,
+    statement="OpenShift Virtualization is updated after OpenShift, not during its update.",
+    action="Wait for it: oc adm upgrade.",
+    resources=(CLUSTER_VERSIONS,),
+)
+def _openshift_update_running(facts: Facts) -> Iterator[str]:
+    if facts.versions.openshift_update:
+        yield f"OpenShift {facts.versions.openshift_update}"
+
+
+def _subscribed(facts: Facts) -> Iterator[str]:
+    if ours := facts.package.subscription:
+        yield f"{ours.namespace}/{ours.name}"
+
+
+def _needed(update: str) -> tuple[Resource[Any], ...]:
+    """What the verdict on an update rests on."""
+    blocking = (each for each in FINDINGS if each.effect(update) is Effect.BLOCKS)
+    return tuple(dict.fromkeys(resource for each in blocking for resource in each.resources))
+
+
+_READY: Final = SUBJECT.gauge(
+    "virt_upgrade_ready",
+    "1 when nothing is in the way of updating the operator, or OpenShift; absent while that is not known.",
+    labels=("update",),
+    source="virt_upgrade_findings: those that block",
+    requires=(SUBSCRIPTIONS,),
+    optional=tuple(each for each in _needed(OPERATOR) if each is not SUBSCRIPTIONS),
+    timed=True,
+)
+
+
+@_READY
+def _ready_operator(findings: Findings) -> Samples:
+    if (ready := findings.ready(OPERATOR)) is not None:
+        yield (OPERATOR,), float(ready)
+
+
+@SUBJECT.adds_to(
+    SUBJECT.rules[0].family,
+    source="virt_upgrade_findings: those that block",
+    requires=(CLUSTER_VERSIONS,),
+    optional=tuple(each for each in _needed(OPENSHIFT) if each is not CLUSTER_VERSIONS),
+    timed=True,
+)
+def _ready_openshift(findings: Findings) -> Samples:
+    if (ready := findings.ready(OPENSHIFT)) is not None:
+        yield (OPENSHIFT,), float(ready)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_findings",
+    "Objects concerned by each finding; every finding is always there, 0 when it does not hold.",
+    labels=("finding", "severity"),
+    source="the list of findings",
+    helpful=tuple(dict.fromkeys(resource for each in FINDINGS for resource in each.resources)),
+    timed=True,
+)
+def _findings(findings: Findings) -> Samples:
+    for each in findings.found:
+        yield (each.finding.name, each.finding.severity), len(each.objects)
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_finding_objects_info",
+    "Names of the first five objects of a finding and how many more there are, for the texts of alerts.",
+    labels=("finding", "node", "objects"),
+    source="the list of findings",
+    helpful=tuple(dict.fromkeys(resource for each in FINDINGS for resource in each.resources)),
+    timed=True,
+)
+def _finding_objects_info(findings: Findings) -> Samples:
+    for each in findings.found:
+        if each.objects:
+            yield (each.finding.name, "", text(each.objects)), 1

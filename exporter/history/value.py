@@ -1,0 +1,126 @@
+"""What is remembered: a few kinds of things that merge, under names that the facts choose.
+
+Whatever order and however often the memories of several observers are merged, the result is the same
+(tests/unit/history/test_value.py). That makes a leader needless: a replica, a restarted process and a
+store that was written in between always come to agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from exporter.history.episodes import Episode, Episodes
+
+Name = str
+"""Of one remembered thing: words joined by `/`, the first being its kind."""
+
+_NOTHING: Final = Episodes()
+
+
+class Latest(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A text, and since when it is the one."""
+
+    at: float
+    text: str
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything that is remembered."""
+
+    first: dict[Name, float] = {}
+    """Unix times at which something was first so; the earliest counts."""
+    episodes: dict[Name, Episodes] = {}
+    """When something held."""
+    latest: dict[Name, Latest] = {}
+    """What something was when it was last seen."""
+
+    def merge(self, other: History) -> History:
+        """What both know."""
+        first = dict(self.first)
+        for name, at in other.first.items():
+            first[name] = min(at, first.get(name, at))
+        episodes = dict(self.episodes)
+        for name, notes in other.episodes.items():
+            episodes[name] = episodes.get(name, _NOTHING).merge(notes)
+        latest = dict(self.latest)
+        for name, text in other.latest.items():
+            latest[name] = max(text, latest.get(name, text))
+        return History(first, episodes, latest)
+
+    def episode(self, name: Name) -> Episode:
+        """The latest episode of something."""
+        return self.episodes.get(name, _NOTHING).latest()
+
+    def text(self, name: Name) -> str | None:
+        """What something was last."""
+        found = self.latest.get(name)
+        return found.text if found else None
+
+    def names(self) -> set[Name]:
+        """Everything that is remembered, by name."""
+        return {*self.first, *self.episodes, *self.latest}
+
+    def without(self, names: Iterable[Name]) -> History:
+        """Less some that nobody needs any more."""
+        gone = set(names)
+        if gone.isdisjoint(self.names()):
+            return self
+        return History(
+            {name: each for name, each in self.first.items() if name not in gone},
+            {name: each for name, each in self.episodes.items() if name not in gone},
+            {name: each for name, each in self.latest.items() if name not in gone},
+        )
+
+
+class Observations:
+    """What is seen at one moment, added to what is remembered; nothing that is known already."""
+
+    def __init__(self, history: History, now: float) -> None:
+        self.now = now
+        self._known = history
+        self._first: dict[Name, float] = {}
+        self._episodes: dict[Name, Episodes] = {}
+        self._latest: dict[Name, Latest] = {}
+        self._needless: set[Name] = set()
+
+    def first(self, name: Name, at: float | None = None) -> None:
+        """Something is so, and was so at the given time already."""
+        moment = self.now if at is None else min(at, self.now)
+        if moment < self._known.first.get(name, float("inf")):
+            self._first[name] = moment
+
+    def holds(self, name: Name, holds: bool, since: float | None = None) -> None:
+        """Something holds now, since a time that the API may tell, or does not."""
+        known = self._known.episodes.get(name, _NOTHING)
+        seen = known.observe(holds, self.now, since)
+        if seen is not known:
+            self._episodes[name] = seen
+
+    def latest(self, name: Name, text: str) -> None:
+        """What something is now."""
+        if self._known.text(name) != text:
+            self._latest[name] = Latest(self.now, text)
+
+    def forget(self, names: Iterable[Name]) -> None:
+        """Nobody needs these any more."""
+        self._needless.update(names)
+
+    def known(self, kind: str) -> Mapping[Name, str]:
+        """Names of one kind that are remembered, each with what follows the kind."""
+        return {
+            name: name.removeprefix(f"{kind}/") for name in self._known.names() if name.startswith(f"{kind}/")
+        }
+
+    def history(self) -> History:
+        """What is remembered now; the same value when there was nothing new to see."""
+        known = self._known
+        if self._first or self._episodes or self._latest:
+            known = History(
+                {**known.first, **self._first},
+                {**known.episodes, **self._episodes},
+                {**known.latest, **self._latest},
+            )
+        return known.without(self._needless)

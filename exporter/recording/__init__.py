@@ -1,0 +1,1 @@
+"""Recordings of what the watch streams of a cluster delivered, and the exporter over them."""
