@@ -91,9 +91,7 @@ def _parser() -> _Parser:
         _add(serving, option)
     demo = parser.add_command(commands, "demo", "serve the metrics of a simulated cluster that tells a story")
     demo.add_argument("--list", action="store_true", help="list the stories and what to look at")
-    demo.add_argument(
-        "--scenario", metavar="NAME", help="the story to tell; default operator-one-minor-behind"
-    )
+    demo.add_argument("--scenario", metavar="NAME", help="the story to tell; default approval-waiting")
     demo.add_argument("--speed", type=float, default=1.0, metavar="N", help="shorten the story N times")
     _add(demo, config.LISTEN_ADDRESS, default=f"127.0.0.1:{config.DEFAULT_PORT}")
     replaying = parser.add_command(commands, "replay", "the whole exporter over a recording, on its clock")

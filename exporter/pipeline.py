@@ -19,7 +19,6 @@ from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog
 from exporter.facts.cluster import Availability, Cluster, Scope
 from exporter.facts.family import Family, Sample
 from exporter.history.keeper import Keeper
-from exporter.history.stores import Store
 from exporter.history.value import History
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
@@ -215,7 +214,7 @@ class LivePipeline(Pipeline):
         *,
         scope: Scope | None = None,
         settings: ReflectorSettings | None = None,
-        store: Callable[[Client], Store | None] = lambda _: None,
+        memory: Callable[[Client], Keeper] = lambda _: Keeper(None),
         source: str = "cluster",
         revision: str = "",
         wall_clock: Callable[[], float] = time.time,
@@ -227,7 +226,7 @@ class LivePipeline(Pipeline):
             credentials: how to reach the API server.
             scope: what to look for, and where.
             settings: times and sizes of the watch protocol.
-            store: where to keep what is remembered.
+            memory: what is remembered, and where.
             source: cluster or simulator.
             revision: commit the program was built from.
             wall_clock: Unix time.
@@ -236,7 +235,7 @@ class LivePipeline(Pipeline):
         self._client = Client(credentials)
         super().__init__(
             scope=scope,
-            memory=Keeper(store(self._client)),
+            memory=memory(self._client),
             source=source,
             revision=revision,
             wall_clock=wall_clock,

@@ -15,6 +15,7 @@ from typing import Final
 
 from exporter.config import address_text
 from exporter.facts.cluster import Scope
+from exporter.history.keeper import Keeper
 from exporter.history.stores import ConfigMapStore, FileStore, Store
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
@@ -80,7 +81,10 @@ async def serve(
     server = (await credentials.current()).server
     stop = stop_signals()
     pipeline = LivePipeline(
-        credentials, scope=scope, revision=revision, store=lambda client: state.store(client, server)
+        credentials,
+        scope=scope,
+        revision=revision,
+        memory=lambda client: Keeper(state.store(client, server)),
     )
     async with running(pipeline, address) as (web, port):
         log.info("listening on %s", address_text(address[0], port))

@@ -82,12 +82,19 @@ def decode(text: str) -> History:
 class Keeper:
     """One process's memory and its store."""
 
-    def __init__(self, store: Store | None, *, on_stored: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        on_stored: Callable[[], None] = lambda: None,
+        pause: float = _PAUSE_SECONDS,
+    ) -> None:
         """A keeper that has not read anything yet.
 
         Args:
             store: where to keep it; None keeps it in this process alone.
             on_stored: called when `stored` has changed.
+            pause: seconds between two writes.
         """
         self._store = store
         self.on_stored = on_stored
@@ -104,6 +111,7 @@ class Keeper:
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self._kept: Kept | None = None
+        self._pause = pause
         self._needless: set[Name] = set()
         self._wake = asyncio.Event()
         self._problem = ""
@@ -132,8 +140,7 @@ class Keeper:
             await asyncio.Event().wait()
         while True:
             await self.synchronize()
-            pause = _RETRY_SECONDS if self._problem else _PAUSE_SECONDS
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_RETRY_SECONDS if self._problem else self._pause)
             if self._problem:
                 continue
             try:

@@ -19,7 +19,7 @@ from exporter.simulator.server import ApiServer
 from exporter.simulator.storage import Storage
 from exporter.simulator.stories import STORIES
 
-DEFAULT_STORY: Final = "operator-one-minor-behind"
+DEFAULT_STORY: Final = "approval-waiting"
 
 
 def describe() -> str:

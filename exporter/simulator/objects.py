@@ -31,15 +31,12 @@ def csv_name(version: str) -> str:
     return f"kubevirt-hyperconverged-operator.v{version}"
 
 
-def condition(type_: str, status: str, since: datetime, reason: str = "", message: str = "") -> ApiObject:
-    """A status condition."""
-    return {
-        "type": type_,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": time(since),
-    }
+def condition(
+    type_: str, status: str, since: datetime | None, reason: str = "", message: str = ""
+) -> ApiObject:
+    """A status condition; OLM writes some without a lastTransitionTime."""
+    found: ApiObject = {"type": type_, "status": status, "reason": reason, "message": message}
+    return found if since is None else {**found, "lastTransitionTime": time(since)}
 
 
 def _object(
@@ -82,7 +79,9 @@ def release(
     }
 
 
-def cluster_version(history: list[ApiObject], *, channel: str, created: datetime) -> ApiObject:
+def cluster_version(
+    history: list[ApiObject], *, channel: str, created: datetime, available: Iterable[str] = ()
+) -> ApiObject:
     """OpenShift's version; `history` with the newest entry first."""
     newest = history[0]
     return _object(
@@ -96,7 +95,11 @@ def cluster_version(history: list[ApiObject], *, channel: str, created: datetime
             "history": history,
             "observedGeneration": 1,
             "versionHash": "story",
-            "availableUpdates": None,
+            "availableUpdates": [
+                {"version": version, "image": f"quay.io/openshift-release-dev/ocp-release@{_DIGEST}"}
+                for version in available
+            ]
+            or None,
         },
     )
 
@@ -131,8 +134,10 @@ def infrastructure(
     )
 
 
-def catalog_source(*, created: datetime, polled: datetime, state: str = "READY") -> ApiObject:
-    """The catalog that the package comes from."""
+def catalog_source(
+    *, created: datetime, polled: datetime, state: str = "READY", connected: datetime | None = None
+) -> ApiObject:
+    """The catalog that the package comes from; OLM connected to it, or lost it, at `connected`."""
     return _object(
         "operators.coreos.com/v1alpha1",
         "CatalogSource",
@@ -147,7 +152,7 @@ def catalog_source(*, created: datetime, polled: datetime, state: str = "READY")
         status={
             "connectionState": {
                 "address": f"{CATALOG}.{CATALOG_NAMESPACE}.svc:50051",
-                "lastConnect": time(created),
+                "lastConnect": time(connected or created),
                 "lastObservedState": state,
             },
             "latestImageRegistryPoll": time(polled),
@@ -195,13 +200,23 @@ def subscription(
     approval: str = "Automatic",
     plan: str = "",
     conditions: Iterable[ApiObject] = (),
+    resolving: bool = False,
 ) -> ApiObject:
-    """A Subscription; an update is pending when `current` is given and differs from `installed`."""
+    """A Subscription; an update is pending when `current` is given and differs from `installed`.
+
+    While OLM is `resolving`, after a waiting plan was deleted, there is neither state nor currentCSV.
+    """
     current = current or installed
     status: ApiObject = {
-        "state": "AtLatestKnown" if current == installed else "UpgradePending",
         "installedCSV": installed,
-        "currentCSV": current,
+        **(
+            {}
+            if resolving
+            else {
+                "state": "AtLatestKnown" if current == installed else "UpgradePending",
+                "currentCSV": current,
+            }
+        ),
         "lastUpdated": time(created),
         "conditions": list(conditions),
     }
@@ -231,9 +246,15 @@ def subscription(
 
 
 def install_plan(
-    name: str, *, created: datetime, csv: str, approval: str = "Manual", approved: bool = False
+    name: str,
+    *,
+    created: datetime,
+    csv: str,
+    approval: str = "Manual",
+    approved: bool = False,
+    phase: str = "",
 ) -> ApiObject:
-    """A plan; one that nobody has approved waits."""
+    """A plan; one that nobody has approved waits, another one is complete unless told otherwise."""
     return _object(
         "operators.coreos.com/v1alpha1",
         "InstallPlan",
@@ -248,14 +269,33 @@ def install_plan(
             "generation": 1,
         },
         status={
-            "phase": "Complete" if approved else "RequiresApproval",
+            "phase": phase or ("Complete" if approved else "RequiresApproval"),
             "catalogSources": [CATALOG],
         },
     )
 
 
-def cluster_service_version(version: str, *, created: datetime, succeeded: datetime) -> ApiObject:
-    """An installed version of the operator."""
+Phase: TypeAlias = tuple[str, str, datetime]
+"""Phase, reason, and when it began."""
+
+
+def cluster_service_version(
+    version: str,
+    *,
+    created: datetime,
+    succeeded: datetime | None = None,
+    phases: Iterable[Phase] = (),
+    replaces: str = "",
+) -> ApiObject:
+    """A version of the operator, installed at `succeeded`, or with these phases so far."""
+    if succeeded is not None:
+        phases = [
+            ("Pending", "RequirementsUnknown", created),
+            ("InstallReady", "AllRequirementsMet", created),
+            ("Installing", "InstallSucceeded", created),
+            ("Succeeded", "InstallSucceeded", succeeded),
+            *phases,
+        ]
     changes = [
         {
             "phase": phase,
@@ -263,12 +303,7 @@ def cluster_service_version(version: str, *, created: datetime, succeeded: datet
             "lastTransitionTime": time(moment),
             "lastUpdateTime": time(moment),
         }
-        for phase, reason, moment in (
-            ("Pending", "RequirementsUnknown", created),
-            ("InstallReady", "AllRequirementsMet", created),
-            ("Installing", "InstallSucceeded", created),
-            ("Succeeded", "InstallSucceeded", succeeded),
-        )
+        for phase, reason, moment in phases
     ]
     properties = (
         '{"properties":[{"type":"olm.package","value":'
@@ -285,15 +320,10 @@ def cluster_service_version(version: str, *, created: datetime, succeeded: datet
         spec={
             "displayName": "OpenShift Virtualization",
             "version": version,
+            **({"replaces": replaces} if replaces else {}),
             "install": {"strategy": "deployment", "spec": {"deployments": []}},
         },
-        status={
-            "phase": "Succeeded",
-            "reason": "InstallSucceeded",
-            "lastTransitionTime": time(succeeded),
-            "lastUpdateTime": time(succeeded),
-            "conditions": changes,
-        },
+        status={**changes[-1], "conditions": changes} if changes else {},
     )
 
 

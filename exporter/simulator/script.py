@@ -1,7 +1,8 @@
-"""How a story is told: a small script changes a world, and pauses.
+"""How a story is told: a small script changes a world, says what is true, and pauses.
 
-A script is a generator. It calls `world.apply` and `world.delete`, and yields the seconds that pass before
-it goes on. It knows nothing of where it is told: the embedded API server of the demo, or a real one.
+A script is a generator. It calls `world.apply` and `world.delete`, sets `world.truth`, and yields the
+seconds that pass before it goes on. It knows nothing of where it is told: the embedded API server of the
+demo, or a real one; nor of how fast.
 """
 
 from __future__ import annotations
@@ -34,12 +35,38 @@ class Deletion:
     namespace: str
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """An update that is pending."""
+
+    from_version: str
+    to_version: str
+    kind: str
+    cause: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What an exporter that watches has to say from this moment on."""
+
+    update: Waiting | None = None
+    stale: bool = False
+    behind: int | None = None
+    """None where nobody can tell."""
+    lost: bool | None = None
+    waits_for_openshift: bool | None = None
+    head: str = ""
+
+
 @dataclass
 class World:
     """What a script changes; times are the clock's."""
 
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     changes: list[ApiObject | Deletion] = field(default_factory=list)
+    truth: Truth | None = None
+    """None where the story does not say."""
 
     @property
     def now(self) -> datetime:
@@ -66,20 +93,58 @@ class Story:
     name: str
     title: str
     look_at: tuple[str, ...]
-    """Lines of the metrics page that show what the story is about, once it has been told."""
+    """Lines of the metrics page that show what the story is about, once it has been told, or at `lead`."""
     script: Callable[[World], Iterator[float]]
+    lead: float = 0.0
+    """Seconds of the story that are over when it is told to a person."""
+
+    @property
+    def length(self) -> float:
+        """Seconds that the story takes."""
+        return sum(self.script(World(clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))))
 
 
-async def tell(story: Story, audience: Audience, *, speed: float = 1.0, world: World | None = None) -> None:
-    """Tell a story to its end; pauses are divided by `speed`."""
-    world = world or World()
+@dataclass
+class StoryClock:
+    """The present, less what is still to be skipped of a story."""
+
+    behind: float = 0.0
+    present: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        """The present of the story."""
+        return self.present() - timedelta(seconds=self.behind)
+
+
+async def tell(
+    story: Story,
+    audience: Audience,
+    *,
+    speed: float = 1.0,
+    skip: float | None = None,
+    present: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Tell a story to its end, up to the present.
+
+    Args:
+        story: what to tell.
+        audience: whom to tell it.
+        speed: pauses are divided by it.
+        skip: seconds of the story that are told at once, as being over; the story's lead if not given.
+        present: when that is.
+    """
+    clock = StoryClock(story.lead if skip is None else skip, present)
+    world = World(clock)
     for pause in story.script(world):
-        await _carry_out(world, audience)
-        await asyncio.sleep(pause / speed)
-    await _carry_out(world, audience)
+        await carry_out(world, audience)
+        skipped = min(pause, clock.behind)
+        clock.behind -= skipped
+        await asyncio.sleep((pause - skipped) / speed)
+    await carry_out(world, audience)
 
 
-async def _carry_out(world: World, audience: Audience) -> None:
+async def carry_out(world: World, audience: Audience) -> None:
+    """Make the changes that a script has asked for."""
     changes, world.changes = world.changes, []
     for change in changes:
         if isinstance(change, Deletion):

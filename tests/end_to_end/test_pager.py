@@ -58,7 +58,7 @@ async def test_version_skew_reaches_the_pager_once_and_is_resolved(
                 [rendered(FASTER)["plain.rules.yaml"]],
                 alertmanager=pager,
             )
-            await tell(STORIES["operator-two-minors-behind"], cluster, speed=1e6)
+            await tell(STORIES["operator-two-minors-behind"], cluster, skip=60)
             await server.wait_for("virt_upgrade_version_skew == -2")
             fired = await webhook.wait_for(lambda _notification: True, timeout=90)
             assert fired["receiver"] == "pager"

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.simulator.script import Story
-from exporter.simulator.stories import support
+from exporter.simulator.stories import pending, support
 
-STORIES: Final[dict[str, Story]] = {story.name: story for story in support.STORIES}
+STORIES: Final[dict[str, Story]] = {story.name: story for story in (*pending.STORIES, *support.STORIES)}

@@ -31,6 +31,7 @@ def installed(world: World, *, openshift: str = "4.18.14", operator: str = INSTA
         objects.hyperconverged(operator, created=birth, since=world.ago(days=15, minutes=-9)),
         objects.kubevirt("v1.4.1", created=birth),
         objects.subscription(created=birth, installed=objects.csv_name(operator)),
+        objects.package_manifest(operator, created=birth),
     )
 
 
@@ -86,35 +87,6 @@ def operator_two_minors_behind(world: World) -> Iterator[float]:
     )
 
 
-def manual_approval(world: World) -> Iterator[float]:
-    """Ours is Automatic, a neighbour in the namespace is Manual: our update waits for a person."""
-    installed(world)
-    neighbour = objects.subscription(
-        name="hostpath-provisioner",
-        package="hostpath-provisioner-operator",
-        created=world.ago(days=3),
-        installed="hostpath-provisioner-operator.v0.1.0",
-        approval="Manual",
-    )
-    world.apply(neighbour)
-    yield 5
-    offered, plan = world.now, "install-7x2kp"
-    target = objects.csv_name("4.18.11")
-    world.apply(
-        objects.install_plan(plan, created=offered, csv=target),
-        objects.subscription(
-            created=world.ago(days=200),
-            installed=objects.csv_name(INSTALLED),
-            current=target,
-            plan=plan,
-            conditions=[
-                objects.condition("InstallPlanPending", "True", offered, "RequiresApproval"),
-                objects.condition("CatalogSourcesUnhealthy", "False", offered, "AllCatalogSourcesHealthy"),
-            ],
-        ),
-    )
-
-
 STORIES: Final = (
     Story(
         "healthy",
@@ -143,14 +115,5 @@ STORIES: Final = (
         "OpenShift went on to 4.20 after 25 s with the operator left at 4.18",
         ("virt_upgrade_version_skew -2",),
         operator_two_minors_behind,
-    ),
-    Story(
-        "manual-approval",
-        "A Manual neighbour makes the Automatic Subscription wait for a person after 5 s",
-        (
-            'virt_upgrade_approval_strategy{scope="configured",strategy="Automatic"} 1',
-            'virt_upgrade_approval_strategy{scope="effective",strategy="Manual"} 1',
-        ),
-        manual_approval,
     ),
 )

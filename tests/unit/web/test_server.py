@@ -52,7 +52,7 @@ class Served:
         await until(lambda: not self.pipeline.missing(), "ready")
 
     async def tell(self, story: str) -> None:
-        await tell(STORIES[story], SimulatedCluster(self.api.storage), speed=1e6)
+        await tell(STORIES[story], SimulatedCluster(self.api.storage), skip=STORIES[story].length)
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def test_alive_until_a_watch_ends_that_never_should() -> None:
         ("channel-candidate", ["candidate: only stable is supported."]),
         ("operator-one-minor-behind", ["No: 4.18 is one minor behind OpenShift 4.19."]),
         ("operator-two-minors-behind", ["No: 4.18 is 2 minors behind OpenShift 4.20."]),
-        ("manual-approval", ["Manual, although this Subscription says Automatic"]),
+        ("manual-neighbour", ["Manual, although this Subscription says Automatic"]),
     ],
 )
 async def test_the_status_page_says_it_in_sentences(story: str, sentences: list[str]) -> None:

@@ -1,0 +1,210 @@
+"""A story told to an API server, and what an exporter that watches has to say at every instant of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from exporter.history.keeper import Keeper
+from exporter.history.stores import MemoryStore, Store
+from exporter.kube.credentials import StaticCredentials
+from exporter.metrics.exposition import render
+from exporter.pipeline import LivePipeline, Pipeline
+from exporter.simulator.kinds import BY_KIND
+from exporter.simulator.objects import ApiObject
+from exporter.simulator.script import Deletion, Story, Truth, World
+from tests.contract.backend import Backend
+from tests.contract.watched import QUICK, until
+
+START = datetime(2026, 8, 20, 10, 0, tzinfo=UTC)
+"""When stories begin."""
+
+SETTINGS = replace(QUICK, poll_interval=0.05, poll_missing=0.05)
+
+FAMILIES = (
+    "virt_upgrade_pending_update_info",
+    "virt_upgrade_pending_update_age_seconds",
+    "virt_upgrade_pending_update_since_timestamp_seconds",
+    "virt_upgrade_pending_update_stale",
+    "virt_upgrade_operator_waits_for_openshift",
+    "virt_upgrade_channel_head_info",
+    "virt_upgrade_versions_behind",
+)
+
+
+@dataclass
+class Clock:
+    """The story's time."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def unix(self) -> float:
+        return self.now.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Stage:
+    """A backend, what it holds as far as we told it, and exporters that watch it."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.clock = Clock()
+        self.held: dict[tuple[str, str], str] = {}
+        """Plural and key, with the resourceVersion."""
+
+    async def apply(self, obj: ApiObject) -> object:
+        stored: Any = await self.backend.apply(obj)
+        metadata = stored["metadata"]
+        self.held[_place(obj["kind"], metadata["name"], metadata.get("namespace", ""))] = metadata[
+            "resourceVersion"
+        ]
+        return stored
+
+    async def delete(self, kind: str, name: str, namespace: str = "") -> object:
+        self.held.pop(_place(kind, name, namespace), None)
+        return await self.backend.delete(kind, name, namespace)
+
+    def pipeline(self, store: Store) -> LivePipeline:
+        return LivePipeline(
+            StaticCredentials(self.backend.connection),
+            settings=SETTINGS,
+            memory=lambda _: Keeper(store, pause=0.0),
+            source="simulator",
+            wall_clock=self.clock.unix,
+        )
+
+    def knows(self, pipeline: Pipeline) -> bool:
+        """The exporter has received everything there is, and stored what it remembers of it."""
+        seen = {
+            (each.resource.plural, key.partition(" ")[0]): record.metadata.resource_version
+            for each in pipeline.followers
+            for key, record in each.store.records.items()
+        }
+        watched = {each.resource.plural for each in pipeline.followers}
+        held = {place: version for place, version in self.held.items() if place[0] in watched}
+        if seen != held or pipeline.missing():
+            return False
+        pipeline.refresh()
+        memory = pipeline.memory
+        return memory.memory == memory.stored
+
+    async def settled(self, pipeline: Pipeline) -> None:
+        await until(lambda: self.knows(pipeline), "everything is received and stored")
+        # What is stored now can be shown, and so may lead to something that is first seen.
+        await until(lambda: self.knows(pipeline) and self.knows(pipeline), "and nothing follows from it")
+
+
+def _place(kind: str, name: str, namespace: str) -> tuple[str, str]:
+    return BY_KIND[kind].plural, f"{namespace}/{name}" if namespace else name
+
+
+async def act(world: World, stage: Stage) -> None:
+    """Carry out what a script asks for."""
+    changes, world.changes = world.changes, []
+    for change in changes:
+        if isinstance(change, Deletion):
+            await stage.delete(change.kind, change.name, change.namespace)
+        else:
+            await stage.apply(change)
+
+
+@asynccontextmanager
+async def watching(pipeline: LivePipeline) -> AsyncIterator[LivePipeline]:
+    """A pipeline at work; killed, not ended, when left."""
+    task = asyncio.create_task(pipeline.run())
+    try:
+        yield pipeline
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def said(pipeline: Pipeline) -> str:
+    """What the exporter says of the pending update, the catalog and OpenShift."""
+    samples = {family.name: (family, each) for family, each in pipeline.samples().items()}
+    lines = "".join(render(*samples[name]) for name in FAMILIES if name in samples)
+    violations = samples.get("virt_upgrade_support_violation")
+    for labels, value in violations[1] if violations else ():
+        if labels == ("no_longer_in_catalog",):
+            lines += f"lost {value:g}\n"
+    return lines
+
+
+def expected(truth: Truth, now: datetime) -> str:
+    """The same, as the story tells it."""
+    lines = []
+    update = truth.update
+    if update:
+        labels = (
+            f'from_version="{update.from_version}",to_version="{update.to_version}",kind="{update.kind}",'
+            f'cause="{update.cause}"'
+        )
+        lines.append(f"virt_upgrade_pending_update_info{{{labels}}} 1")
+    age = (now - update.since).total_seconds() if update else 0
+    lines.append(f"virt_upgrade_pending_update_age_seconds {age:.10g}")
+    if update:
+        lines.append(f"virt_upgrade_pending_update_since_timestamp_seconds {update.since.timestamp():.0f}")
+    lines.append(f"virt_upgrade_pending_update_stale {truth.stale:d}")
+    if truth.waits_for_openshift is not None:
+        lines.append(f"virt_upgrade_operator_waits_for_openshift {truth.waits_for_openshift:d}")
+    if truth.head:
+        csv = f"kubevirt-hyperconverged-operator.v{truth.head}"
+        lines.append(f'virt_upgrade_channel_head_info{{version="{truth.head}",csv="{csv}"}} 1')
+    if truth.behind is not None:
+        lines.append(f"virt_upgrade_versions_behind {truth.behind}")
+    if truth.lost is not None:
+        lines.append(f"lost {truth.lost:d}")
+    return "\n".join(lines) + "\n"
+
+
+async def follow(
+    story: Story,
+    stage: Stage,
+    exporters: Mapping[str, Pipeline] | Callable[[], Mapping[str, Pipeline]],
+    *,
+    between: Callable[[int], Any] | None = None,
+) -> None:
+    """Tell a story and compare what is said with the truth, after every step and before the next.
+
+    `between` is awaited after every step, with its number: exporters may be killed and started there.
+    """
+    world = World(clock=stage.clock)
+
+    def all_of_them() -> Mapping[str, Pipeline]:
+        return exporters() if callable(exporters) else exporters
+
+    async def compare(when: str) -> None:
+        for name, pipeline in all_of_them().items():
+            await stage.settled(pipeline)
+            if world.truth is not None:
+                now = stage.clock.now
+                assert said(pipeline) == expected(world.truth, now), (
+                    f"{story.name}, {name}, {when}, {(now - START).total_seconds():g} s after the start"
+                )
+
+    for number, pause in enumerate(story.script(world)):
+        await act(world, stage)
+        await compare(f"after step {number}")
+        if between is not None:
+            await between(number)
+            await compare(f"after what happened after step {number}")
+        stage.clock.advance(max(0.0, pause - 0.5))
+        await compare(f"before step {number + 1}")
+        stage.clock.advance(min(pause, 0.5))
+    await act(world, stage)
+    await compare("at the end")
+
+
+def memory() -> MemoryStore:
+    """A store of a test's own."""
+    return MemoryStore()
