@@ -88,7 +88,8 @@ class Observations:
 
     def first(self, name: Name, at: float | None = None) -> None:
         """Something is so, and was so at the given time already."""
-        moment = self.now if at is None else min(at, self.now)
+        # Whole seconds, as all times of the API: what is seen and then told by the API is one moment.
+        moment = float(int(self.now if at is None else min(at, self.now)))
         if moment < self._known.first.get(name, float("inf")):
             self._first[name] = moment
 

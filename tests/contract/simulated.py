@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -76,7 +77,7 @@ class SimulatedBackend:
 
     async def rotate_token(self) -> str:
         self._tokens.clear()
-        self._token = "second"
+        self._token = f"token-{uuid4()}"
         self._tokens.add(self._token)
         return self._token
 

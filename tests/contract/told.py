@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exporter.history.keeper import Keeper
-from exporter.history.stores import MemoryStore, Store
-from exporter.kube.credentials import StaticCredentials
+from exporter.history.stores import Store
+from exporter.kube.credentials import Credentials, StaticCredentials
+from exporter.kube.status import ReflectorSettings, State
 from exporter.metrics.exposition import render
 from exporter.pipeline import LivePipeline, Pipeline
 from exporter.simulator.kinds import BY_KIND
@@ -60,23 +61,31 @@ class Stage:
         self.clock = Clock()
         self.held: dict[tuple[str, str], str] = {}
         """Plural and key, with the resourceVersion."""
+        self.objects: dict[tuple[str, str], ApiObject] = {}
+        """What was stored, by plural and key."""
 
     async def apply(self, obj: ApiObject) -> object:
         stored: Any = await self.backend.apply(obj)
         metadata = stored["metadata"]
-        self.held[_place(obj["kind"], metadata["name"], metadata.get("namespace", ""))] = metadata[
-            "resourceVersion"
-        ]
+        place = _place(obj["kind"], metadata["name"], metadata.get("namespace", ""))
+        self.held[place] = metadata["resourceVersion"]
+        self.objects[place] = stored
         return stored
 
     async def delete(self, kind: str, name: str, namespace: str = "") -> object:
         self.held.pop(_place(kind, name, namespace), None)
+        self.objects.pop(_place(kind, name, namespace), None)
         return await self.backend.delete(kind, name, namespace)
 
-    def pipeline(self, store: Store) -> LivePipeline:
+    def pipeline(
+        self,
+        store: Store,
+        credentials: Credentials | None = None,
+        settings: ReflectorSettings = SETTINGS,
+    ) -> LivePipeline:
         return LivePipeline(
-            StaticCredentials(self.backend.connection),
-            settings=SETTINGS,
+            credentials or StaticCredentials(self.backend.connection),
+            settings=settings,
             memory=lambda _: Keeper(store, pause=0.0),
             source="simulator",
             wall_clock=self.clock.unix,
@@ -91,7 +100,8 @@ class Stage:
         }
         watched = {each.resource.plural for each in pipeline.followers}
         held = {place: version for place, version in self.held.items() if place[0] in watched}
-        if seen != held or pipeline.missing():
+        well = all(each.status.state is State.SYNCED for each in pipeline.followers)
+        if seen != held or pipeline.missing() or not well:
             return False
         pipeline.refresh()
         memory = pipeline.memory
@@ -172,11 +182,13 @@ async def follow(
     stage: Stage,
     exporters: Mapping[str, Pipeline] | Callable[[], Mapping[str, Pipeline]],
     *,
+    at_once: Callable[[int], Any] | None = None,
     between: Callable[[int], Any] | None = None,
 ) -> None:
     """Tell a story and compare what is said with the truth, after every step and before the next.
 
-    `between` is awaited after every step, with its number: exporters may be killed and started there.
+    `at_once` is awaited as soon as a step has been carried out, `between` once it was taken in, both with
+    the step's number: exporters may be killed and started there.
     """
     world = World(clock=stage.clock)
 
@@ -194,6 +206,8 @@ async def follow(
 
     for number, pause in enumerate(story.script(world)):
         await act(world, stage)
+        if at_once is not None:
+            await at_once(number)
         await compare(f"after step {number}")
         if between is not None:
             await between(number)
@@ -203,8 +217,3 @@ async def follow(
         stage.clock.advance(min(pause, 0.5))
     await act(world, stage)
     await compare("at the end")
-
-
-def memory() -> MemoryStore:
-    """A store of a test's own."""
-    return MemoryStore()

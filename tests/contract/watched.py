@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from exporter.simulator import objects
 from exporter.simulator.faults import Seen, Verb
 from tests.contract.backend import Backend
 
-DEADLINE = 30.0
+DEADLINE = float(os.environ.get("VIRT_TEST_DEADLINE", "30"))
 """Only a test that fails ever waits this long."""
 
 QUICK = ReflectorSettings(

@@ -1,0 +1,129 @@
+"""The installed command, killed with SIGKILL at any moment: what it has shown once, it goes on showing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+from exporter.simulator import objects
+from exporter.simulator.script import World, carry_out
+from exporter.simulator.stories.pending import UNPACKING, requires_approval
+from exporter.simulator.stories.setting import Setting
+from tests.contract.backend import Backend
+from tests.contract.simulated import simulated_backend
+from tests.end_to_end.installed import Installed, installed
+from tests.servers.waiting import eventually
+
+ROUNDS = 5
+SINCE = re.compile(r"^virt_upgrade_pending_update_since_timestamp_seconds (\S+)$", re.MULTILINE)
+
+
+class Victim:
+    """One exporter after another, on one state file."""
+
+    def __init__(self, backend: Backend, directory: Path, random: Random) -> None:
+        self._arguments = (
+            "serve",
+            "--kubeconfig",
+            str(backend.kubeconfig(directory / "kubeconfig")),
+            "--state.file",
+            str(directory / "state.json"),
+        )
+        self._random = random
+        self._stack = AsyncExitStack()
+        self.running: Installed | None = None
+        self.kills = 0
+
+    async def start(self) -> None:
+        self.running = await self._stack.enter_async_context(installed(*self._arguments))
+
+    async def kill(self, within: float) -> None:
+        """Kill it at some moment within these seconds, and start the next."""
+        assert self.running
+        await asyncio.sleep(self._random.uniform(0.0, within))
+        assert (await self.running.end(signal.SIGKILL))[0] == -signal.SIGKILL
+        self.kills += 1
+        await self._stack.aclose()
+        await self.start()
+
+    async def since(self, cause: str, version: str) -> float:
+        """Since when the update is said to be pending, once it is said to be."""
+        wanted = rf'to_version="{re.escape(version)}",kind="patch",cause="{cause}"}} 1'
+        page = ""
+
+        async def shown() -> bool:
+            nonlocal page
+            assert self.running
+            page = await self.running.metrics()
+            return re.search(wanted, page) is not None
+
+        await eventually(shown, wanted)
+        found = SINCE.search(page)
+        assert found
+        return float(found[1])
+
+    async def end(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def victim(backend: Backend, directory: Path, random: Random) -> AsyncIterator[Victim]:
+    found = Victim(backend, directory, random)
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.end()
+
+
+async def test_twenty_kills_cost_no_second_of_what_was_shown(tmp_path: Path) -> None:
+    random = Random(4)
+    async with simulated_backend() as backend, victim(backend, tmp_path, random) as exporter:
+        world = World()
+        setting = Setting(world, approval="Manual", operator="4.18.0")
+        await carry_out(world, backend)
+        versions = ["4.18.0"]
+        for number in range(1, ROUNDS + 1):
+            version = f"4.18.{number}"
+            versions.insert(0, version)
+            began = time.time()
+            setting.offer(*versions)
+            # OLM connects anew to a catalog with new content, which is when it is asked what it offers.
+            setting.catalog("READY")
+            await carry_out(world, backend)
+            await exporter.kill(within=0.5)
+            since = await exporter.since("not_started", version)
+            assert began - 1 <= since <= time.time()
+            await exporter.kill(within=0.1)
+            assert await exporter.since("not_started", version) == since
+
+            made = world.now
+            setting.plan(f"install-{number}a", version, created=made)
+            setting.subscribe(current=version, plan=f"install-{number}a", conditions=requires_approval(made))
+            await carry_out(world, backend)
+            await exporter.kill(within=0.5)
+            # What the API has to whole seconds may be earlier than what was seen.
+            since = min(since, made.timestamp())
+            assert await exporter.since("awaiting_approval", version) == since
+
+            world.delete("InstallPlan", f"install-{number}a", objects.NAMESPACE)
+            setting.subscribe(resolving=True, conditions=[UNPACKING])
+            await carry_out(world, backend)
+            await exporter.kill(within=0.3)
+            made = world.now
+            setting.plan(f"install-{number}b", version, created=made)
+            setting.subscribe(current=version, plan=f"install-{number}b", conditions=requires_approval(made))
+            await carry_out(world, backend)
+            assert await exporter.since("awaiting_approval", version) == since
+
+            setting.plan(f"install-{number}b", version, created=made, approved=True)
+            begun: objects.Phase = ("Installing", "InstallWaiting", world.now)
+            setting.complete(version, begun)
+            await carry_out(world, backend)
+        assert exporter.kills == 4 * ROUNDS
