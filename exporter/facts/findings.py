@@ -418,7 +418,8 @@ _WAITS: Final[tuple[tuple[str, Severity, Effect, str, str], ...]] = (
 def _waits(cause: str) -> Callable[[Facts], Objects]:
     def objects(facts: Facts) -> Iterator[str]:
         if (update := facts.pending.update) and update.cause == cause:
-            yield update.csv
+            by_plan = cause in {pending.AWAITING_APPROVAL, pending.PLAN_FAILED}
+            yield (update.plan if by_plan else "") or update.csv
 
     return objects
 

@@ -94,6 +94,8 @@ class Update:
     to_version: str
     csv: str
     """Name of the target's ClusterServiceVersion."""
+    plan: str
+    """Name of its InstallPlan, with the namespace; empty while there is none."""
     cause: str
     since: float
     """Unix time."""
@@ -167,7 +169,8 @@ def derive(
         # Another clock's time may lie ahead of ours.
         since = min(since, now)
         cause = target.cause or _cause_without_plan(cluster, ours, catalog, now - since)
-        update = Update(installed.version, target.version, target.csv, cause, since)
+        plan = f"{ours.namespace}/{target.plan.name}" if target.plan else ""
+        update = Update(installed.version, target.version, target.csv, plan, cause, since)
     return Pending(
         subscribed=True,
         update=update,

@@ -121,6 +121,11 @@ class Keeper:
         """There is a store."""
         return self._store is not None
 
+    @property
+    def place(self) -> str:
+        """Where it is kept, for a person."""
+        return str(self._store) if self._store is not None else "memory"
+
     def remember(self, history: History) -> None:
         """Take over what has been seen; `history` has grown from `memory`."""
         if history is self.memory or history == self.memory:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from exporter.pipeline import Pipeline
 from exporter.web.negotiation import accepts_gzip, choose_format
+from exporter.web.status_json import status_json
 from exporter.web.status_page import status_page
 
 SHUTDOWN_SECONDS: Final = 3.0
@@ -29,6 +30,7 @@ class WebServer:
             [
                 web.get("/", self._status),
                 web.get("/metrics", self._metrics),
+                web.get("/api/v1/status", self._status_json),
                 web.get("/healthz", self._healthz),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
@@ -68,6 +70,9 @@ class WebServer:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.Response(text=status_page(self._pipeline), content_type="text/html")
+
+    async def _status_json(self, _request: web.Request) -> web.Response:
+        return web.Response(body=status_json(self._pipeline), content_type="application/json")
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

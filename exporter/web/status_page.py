@@ -9,15 +9,22 @@ from html import escape
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.facts import Facts, semver
+from exporter.facts import Facts, pending, semver
 from exporter.facts.cluster import Availability
+from exporter.facts.findings import OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
 from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource
 from exporter.kube.status import State
 from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
-from exporter.records.olm import CATALOG_SOURCES, CLUSTER_SERVICE_VERSIONS, INSTALL_PLANS, SUBSCRIPTIONS
+from exporter.records.olm import (
+    CATALOG_SOURCES,
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    OPERATOR_CONDITIONS,
+    SUBSCRIPTIONS,
+)
 from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS, INFRASTRUCTURES
 from exporter.records.virtualization import HYPERCONVERGEDS
 
@@ -60,7 +67,8 @@ def status_page(pipeline: Pipeline) -> str:
             f"<style>{_STYLE}</style>",
             "<h1>OpenShift Virtualization upgrades</h1>",
             f"<p class=sub>{_time(watching.now)}, {_source(watching)}.",
-            " <a href=metrics>Metrics</a> · <a href=readyz>Readiness</a></p>",
+            " <a href=metrics>Metrics</a> · <a href=api/v1/status>JSON</a>",
+            " · <a href=readyz>Readiness</a></p>",
             "<table>",
             *(
                 f"<tr class={how}><td class=mark>{_MARKS[how]}<th scope=row>{escape(about)}"
@@ -89,6 +97,7 @@ def _statements(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
     availability = pipeline.availability()
     followers = {each.resource.plural: each for each in watching.followers}
     yield from _first(pipeline, watching)
+    yield from _verdicts(pipeline.facts)
     for section in _SECTIONS:
         rests_on = [followers[each.plural] for each in section.resources]
         unknown = [
@@ -121,6 +130,48 @@ def _first(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
         names = "anything" if len(old) == len(watching.followers) else _list(old)
         why = next((f": {each.status.problem}" for each in old if each.status.problem), "")
         yield BAD, "This page", f"is old: the API server tells nothing of {names} since {_time(since)}{why}."
+
+
+def _verdicts(facts: Facts) -> Iterator[Statement]:
+    """Is anything in the way of an update?"""
+    for update, about in ((OPERATOR, "Update virtualization"), (OPENSHIFT, "Update OpenShift")):
+        ready = facts.findings.ready(update)
+        if ready:
+            yield GOOD, about, "Nothing is in the way."
+        elif ready is not None:
+            for found in facts.findings.found:
+                if found.objects and found.finding.effect(update) is Effect.BLOCKS:
+                    name = found.finding.name.replace("_", " ")
+                    yield BAD, about, f"Not now: {name}: {text(found.objects)}. {found.finding.action}"
+
+
+_WAITS_FOR: Final = {
+    pending.PLAN_FAILED: "its InstallPlan has failed",
+    pending.UPGRADE_GATE: "the installed version does not allow it yet",
+    pending.REQUIREMENTS_NOT_MET: "its requirements are not met yet",
+    pending.AWAITING_APPROVAL: "it waits for somebody to approve its InstallPlan",
+    pending.UNPACK_FAILED: "its bundle cannot be unpacked",
+    pending.UNPACKING: "its bundle is being unpacked",
+    pending.CATALOG_UNHEALTHY: "its catalog is not connected",
+    pending.RESOLUTION_FAILED: "OLM cannot resolve the Subscriptions of the namespace",
+    pending.NOT_STARTED: "OLM has not started it; there may be no way to it from here",
+}
+
+
+def _pending(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+    found = facts.pending
+    if not found.subscribed:
+        return
+    if found.update is None:
+        yield GOOD, "Pending update", "None."
+    else:
+        update = found.update
+        step = f"{update.from_version} to {update.to_version}, available since {_time(update.since)}"
+        how = NOTE if update.cause in {pending.AWAITING_APPROVAL, pending.UNPACKING} else BAD
+        newer = " The catalog has a newer version by now." if found.stale else ""
+        yield how, "Pending update", f"{step}: {_WAITS_FOR[update.cause]}.{newer}"
+    if found.waits_for_openshift:
+        yield NOTE, "Next minor", "comes after OpenShift's: update OpenShift first."
 
 
 def _list(followers: Iterable[Follower[Any]]) -> str:
@@ -243,6 +294,7 @@ _SECTIONS: Final = (
     _Section("Subscription", _INSTALLED, _subscription),
     _Section("Channel", _INSTALLED, _channel),
     _Section("Approval", (INSTALL_PLANS, *_INSTALLED), _approval),
+    _Section("Pending update", (INSTALL_PLANS, OPERATOR_CONDITIONS, *_INSTALLED), _pending),
     _Section("Catalog", (CATALOG_SOURCES, *_INSTALLED), _catalog),
     _Section("Conditions", _INSTALLED, _conditions),
 )
@@ -267,7 +319,8 @@ def _resources(watching: Watching) -> Iterator[str]:
 def _source(watching: Watching) -> str:
     if watching.source == "cluster":
         return "a live cluster"
-    return "a simulated cluster" if watching.source == "simulator" else f"a {watching.source}"
+    what = "a simulated cluster" if watching.source == "simulator" else "a recording"
+    return f"{what}, not a live cluster"
 
 
 def _time(seconds: float | None) -> str:

@@ -379,7 +379,6 @@ STORIES: Final = (
         "An update waits for a person's approval since three days; it is approved after ten minutes",
         (
             _pending("awaiting_approval"),
-            "virt_upgrade_pending_update_age_seconds 25",
             'virt_upgrade_findings{finding="awaiting_approval",severity="warning"} 1',
         ),
         approval_waiting,
@@ -388,7 +387,7 @@ STORIES: Final = (
     Story(
         "plan-deleted",
         "A plan that waits since half a day is deleted and made again: the update waits as long as before",
-        (_pending("awaiting_approval"), "virt_upgrade_pending_update_age_seconds 4"),
+        (_pending("awaiting_approval"),),
         plan_deleted,
         lead=_LEAD_IN + 8 + 0.5 * DAY - 10,
     ),

@@ -94,7 +94,10 @@ class Setting:
         """OLM's connection to the catalog changes."""
         self.world.apply(
             objects.catalog_source(
-                created=self.birth, polled=self.birth, state=state, connected=connected or self.world.now
+                created=self.birth,
+                polled=self.world.ago(minutes=35),
+                state=state,
+                connected=connected or self.world.now,
             )
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from exporter.facts import Facts
@@ -135,3 +137,181 @@ def upgradeable(facts: Facts) -> str:
 )
 def test_whether_olm_would_replace_the_operator(recording: str, expected: list[str]) -> None:
     assert [value for _, value in timeline(recording, upgradeable) if value] == expected
+
+
+def waiting(facts: Facts) -> str:
+    """The pending update: target, cause and since; empty when none is pending."""
+    update = facts.pending.update
+    if update is None:
+        return ""
+    since = datetime.fromtimestamp(update.since, UTC).strftime("%H:%M:%S")
+    return f"{update.to_version} {update.cause} {since}"
+
+
+@pytest.mark.parametrize(
+    ("recording", "expected"),
+    [
+        (
+            "01-automatic",
+            [
+                ("00:30:37.233", "4.17.4 not_started 00:30:37"),
+                ("00:30:37.259", "4.17.4 requirements_not_met 00:30:37"),
+                ("00:30:38.128", ""),
+            ],
+        ),
+        (
+            "02-manual",
+            [
+                # 4.18.0 in the catalog changes nothing: without PackageManifests nobody knows of it.
+                ("00:44:13.155", "4.17.4 awaiting_approval 00:44:13"),
+                ("00:45:33.299", "4.17.4 not_started 00:44:13"),
+                ("00:45:33.462", "4.17.4 requirements_not_met 00:44:13"),
+                ("00:45:34.405", ""),
+                ("00:46:46.443", "4.18.0 awaiting_approval 00:46:46"),
+                ("00:47:06.432", "4.18.0 not_started 00:46:46"),
+                ("00:47:06.594", "4.18.0 requirements_not_met 00:46:46"),
+                ("00:47:06.919", ""),
+            ],
+        ),
+        (
+            "03-plan-deleted",
+            [
+                # Deleted and made again at 00:36:38: the age goes on.
+                ("00:36:18.110", "4.17.4 awaiting_approval 00:36:18"),
+                ("00:36:53.757", "4.17.4 not_started 00:36:18"),
+                ("00:36:53.975", "4.17.4 requirements_not_met 00:36:18"),
+                ("00:36:54.560", ""),
+            ],
+        ),
+        (
+            "05-csv-fails-deadline",
+            [
+                # What fails afterwards is an update that is being installed, not one that waits.
+                ("00:30:26.167", "4.17.4 not_started 00:30:26"),
+                ("00:30:26.177", "4.17.4 requirements_not_met 00:30:26"),
+                ("00:30:26.866", ""),
+            ],
+        ),
+        (
+            "06-not-upgradeable",
+            [
+                ("00:30:35.264", "4.17.4 not_started 00:30:35"),
+                ("00:30:35.343", "4.17.4 requirements_not_met 00:30:35"),
+                ("00:30:35.835", "4.17.4 upgrade_gate 00:30:35"),
+                ("00:31:51.696", ""),
+            ],
+        ),
+        (
+            "07-resolution-failures",
+            # Neither an unmet dependency, nor a package that is gone, nor a bad neighbour makes an update.
+            [
+                ("00:39:59.842", "4.17.4 not_started 00:39:59"),
+                ("00:39:59.902", "4.17.4 requirements_not_met 00:39:59"),
+                ("00:40:00.860", ""),
+            ],
+        ),
+        (
+            "07b-catalog-down",
+            [
+                ("00:47:40.296", "4.17.4 catalog_unhealthy 00:47:40"),
+                ("00:47:48.463", "4.17.4 not_started 00:47:40"),
+                ("00:47:48.595", "4.17.4 unpacking 00:47:40"),
+                ("00:47:53.811", "4.17.4 not_started 00:47:40"),
+                ("00:47:53.821", "4.17.4 requirements_not_met 00:47:40"),
+                ("00:47:55.016", ""),
+            ],
+        ),
+        (
+            "09-unpack-fails",
+            [
+                ("00:42:58.260", "4.17.4 not_started 00:42:58"),
+                ("00:42:58.267", "4.17.4 requirements_not_met 00:42:58"),
+                ("00:42:59.179", ""),
+            ],
+        ),
+        (
+            "10-catalogsources",
+            [
+                ("00:44:56.148", "4.17.4 not_started 00:44:56"),
+                ("00:44:56.217", "4.17.4 requirements_not_met 00:44:56"),
+                ("00:44:56.977", ""),
+                ("00:45:09.993", "4.18.0 not_started 00:45:09"),
+                ("00:45:10.042", "4.18.0 requirements_not_met 00:45:09"),
+                ("00:45:10.874", ""),
+            ],
+        ),
+        (
+            "hco-00-install",
+            # The first installation is no update; the next version is, once that has completed.
+            [("01:34:13.815", "1.16.4 awaiting_approval 01:33:49")],
+        ),
+        (
+            "hco-01-plain",
+            # Nothing is pending from the moment the CSV leaves Pending until its operands are rolled out.
+            [
+                ("01:36:29.102", "1.16.0 awaiting_approval 01:36:07"),
+                ("01:36:31.102", "1.16.0 not_started 01:36:07"),
+                ("01:36:31.318", "1.16.0 requirements_not_met 01:36:07"),
+                ("01:36:34.872", ""),
+            ],
+        ),
+        (
+            "hco-03-operand-not-upgradeable",
+            [
+                ("01:37:45.405", "1.16.3 awaiting_approval 01:37:45"),
+                ("01:37:45.657", "1.16.3 not_started 01:37:45"),
+                ("01:37:46.971", "1.16.3 requirements_not_met 01:37:45"),
+                ("01:37:48.514", ""),
+                # Its plan waited since 01:37:59, but the update before it was being rolled out.
+                ("01:39:38.275", "1.16.4 awaiting_approval 01:37:59"),
+            ],
+        ),
+        ("hco-04-operator-restart", [("01:34:22.090", "1.16.4 awaiting_approval 01:33:49")]),
+        (
+            "hco-08-after-the-end",
+            [
+                ("01:41:49.068", "1.16.4 awaiting_approval 01:37:59"),
+                ("01:41:51.066", "1.16.4 not_started 01:37:59"),
+                ("01:41:51.514", "1.16.4 requirements_not_met 01:37:59"),
+                ("01:41:52.522", ""),
+                ("01:42:32.066", "1.16.5 awaiting_approval 01:42:07"),
+            ],
+        ),
+    ],
+)
+def test_what_is_pending_since_when_and_why(recording: str, expected: list[tuple[str, str]]) -> None:
+    seen = timeline(recording, waiting)
+    assert seen[1:] == expected
+
+
+def test_a_failed_plan_is_pending_until_it_is_deleted() -> None:
+    seen = timeline("12-plan-fails", waiting)
+    assert seen[1:4] == [
+        ("00:48:17.640", "4.17.4 not_started 00:48:17"),
+        ("00:48:17.695", "4.17.4 requirements_not_met 00:48:17"),
+        ("00:49:19.227", "4.17.4 plan_failed 00:48:17"),
+    ]
+    assert [value for _, value in seen[4:]][-1] == ""
+
+
+def test_the_head_of_the_channel_stays_while_its_catalog_is_down() -> None:
+    def head(facts: Facts) -> tuple[str, int | None, bool | None]:
+        channel = facts.catalog.channel
+        return channel.head_version if channel else "", facts.catalog.behind, facts.catalog.lost
+
+    assert timeline("07b-catalog-down", head)[-4:] == [
+        ("00:45:29.324", ("4.17.3", None, False)),
+        ("00:45:44.699", ("4.17.3", 0, False)),
+        ("00:47:40.296", ("4.17.4", 1, False)),
+        ("00:48:00.972", ("4.17.4", 0, False)),
+    ]
+    assert {value for _, value in timeline("01-automatic", head)} == {("", None, None)}
+
+
+def test_a_condition_that_flaps_has_held_since_it_began() -> None:
+    def since(facts: Facts) -> str:
+        found = dict(facts.subscription.abnormal_since).get("InstallPlanPending")
+        return datetime.fromtimestamp(found, UTC).strftime("%H:%M:%S") if found else ""
+
+    # It vanishes and comes back with other times and with old ones.
+    assert {value for _, value in timeline("06-not-upgradeable", since)} == {"", "00:30:05"}
