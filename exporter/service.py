@@ -30,6 +30,9 @@ CONFIGMAP: Final = "virt-upgrade-exporter-state"
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
+FINISH_SECONDS: Final = 1.0
+"""After SIGTERM: time to store what has not been stored yet."""
+
 LINGER_SECONDS: Final = 1.0
 """After SIGTERM: time in which probes see that we are not ready any more."""
 
@@ -90,6 +93,9 @@ async def serve(
         log.info("listening on %s", address_text(address[0], port))
         received = await stop
         log.info("%s: finishing", received.name)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                await pipeline.memory.finish()
         await web.stop(LINGER_SECONDS if received is signal.SIGTERM else 0.0)
     return 0
 

@@ -114,6 +114,7 @@ class Keeper:
         self._pause = pause
         self._needless: set[Name] = set()
         self._wake = asyncio.Event()
+        self._busy = asyncio.Lock()
         self._problem = ""
 
     @property
@@ -159,15 +160,21 @@ class Keeper:
         store = self._store
         if store is None:
             return
-        self._wake.clear()
-        try:
-            merged = await self._merged(store)
-        except StoreError as error:
-            self._failed(str(error))
-            merged = self.memory
-        else:
-            self._succeeded()
-        self._take_over(merged)
+        async with self._busy:
+            self._wake.clear()
+            try:
+                merged = await self._merged(store)
+            except StoreError as error:
+                self._failed(str(error))
+                merged = self.memory
+            else:
+                self._succeeded()
+            self._take_over(merged)
+
+    async def finish(self) -> None:
+        """Store what has not been stored yet: the process is about to end."""
+        if self.loaded and self.memory != self.stored:
+            await self.synchronize()
 
     async def _merged(self, store: Store) -> History:
         """What we and the store know, once the store holds it."""

@@ -9,6 +9,7 @@ import pytest
 from exporter import config
 from exporter.cli import SERVE_OPTIONS, main
 from exporter.config import ConfigError, listen_address, read_file
+from exporter.service import State
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,64 @@ def test_a_file_holds_the_names_of_the_flags(tmp_path: Path, text: str, settings
 
 
 @pytest.mark.parametrize(
+    ("arguments", "state"),
+    [
+        ([], State()),
+        (["--state.none"], State(none=True)),
+        (["--state.configmap", "monitoring/state"], State(configmap=("monitoring", "state"))),
+        (["--state.file", "/tmp/state.json"], State(file=Path("/tmp/state.json"))),
+    ],
+)
+def test_where_what_is_remembered_is_kept(
+    arguments: list[str], state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[State] = []
+
+    async def serve(*_: object, state: State, **__: object) -> int:
+        given.append(state)
+        return 0
+
+    monkeypatch.setattr("exporter.cli.serve", serve)
+    assert main(["serve", *arguments]) == 0
+    assert given == [state]
+
+
+def test_a_place_given_as_a_flag_takes_the_place_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("state: {configmap: a/b}\n")
+    given: list[State] = []
+
+    async def serve(*_: object, state: State, **__: object) -> int:
+        given.append(state)
+        return 0
+
+    monkeypatch.setattr("exporter.cli.serve", serve)
+    main(["serve", "--config.file", str(path)])
+    main(["serve", "--config.file", str(path), "--state.none"])
+    assert given == [State(configmap=("a", "b")), State(none=True)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--state.none", "--state.file", "x"], "give one of state.file and state.none, not both"),
+        (["--state.configmap", "name"], "--state.configmap must be NAMESPACE/NAME, not 'name'"),
+        (["--state.fiel", "x"], "there is no flag --state.fiel; did you mean --state.file?"),
+    ],
+)
+def test_a_wrong_place_is_said_in_one_sentence(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", *arguments]) == 2
+    assert capsys.readouterr().err == f"virt-upgrade-exporter: {message}\n"
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("state: {none: 'yes'}", "state.none in .* must be true or false, not 'yes'"),
         ("web: {listen-adress: ':1'}", "unknown key web.listen-adress; did you mean web.listen-address?"),
         ("namespace: x", "unknown key namespace; did you mean operator.namespace?"),
         ("- a", "must hold keys and values"),
@@ -81,7 +138,7 @@ def test_wrong_listen_addresses(text: str) -> None:
         (["serve", "--kubeconfig", "/does/not/exist"], "the kubeconfig /does/not/exist does not exist"),
         (["serve", "--config.file", "/does/not/exist"], "cannot be read: No such file or directory"),
         (["serve", "--web.listen-address", "here"], "here is no address to listen on"),
-        (["demo", "--scenario", "boring"], "there is no story boring; there are healthy, "),
+        (["demo", "--scenario", "boring"], "there is no story boring; there are approval-waiting, "),
         (["demo", "--speed", "0"], "the speed must be a positive number, not 0"),
         ([], "the following arguments are required: COMMAND"),
         (["sing"], "there is no command sing; there are serve, demo"),
@@ -122,7 +179,7 @@ def test_flags_go_before_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_the_list_of_stories_says_what_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--list"]) == 0
     text = capsys.readouterr().out
-    for name in ("healthy", "channel-candidate", "operator-one-minor-behind", "manual-approval"):
+    for name in ("healthy", "channel-candidate", "operator-one-minor-behind", "manual-neighbour"):
         assert f"{name}\n" in text
     assert "look at  virt_upgrade_version_skew -1" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ async def test_the_excerpt_is_the_page_of_the_demo() -> None:
     async with ApiServer(storage) as api:
         pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK, source="simulator")
         async with running(pipeline, ("127.0.0.1", 0)):
-            await tell(STORIES[DEFAULT_STORY], SimulatedCluster(storage), speed=1e6)
+            telling = asyncio.create_task(tell(STORIES[DEFAULT_STORY], SimulatedCluster(storage)))
             patterns = [
                 # Times are those of the day it was written; `...` leaves labels out.
                 re.escape(_TIME.sub("TIME", line)).replace(r"\.\.\.", ".*").replace("TIME", r"1[78]\d{8}")
@@ -45,4 +46,5 @@ async def test_the_excerpt_is_the_page_of_the_demo() -> None:
                 return [each for each in patterns if not re.search(f"^{each}$", page, re.MULTILINE)]
 
             await until(lambda: not missing(), "every line of the excerpt is on the page")
+            telling.cancel()
             assert len(patterns) > 5

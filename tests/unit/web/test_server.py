@@ -316,3 +316,43 @@ def test_log_lines(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO a line", lines[0])
         assert lines[1].endswith(r"INFO two\nlines\x1b[31m")
         assert lines[2].endswith("ERROR failed")
+
+
+async def test_status_json_holds_the_facts_the_findings_and_what_they_rest_on() -> None:
+    async with served("approval-waiting") as each:
+        await each.ready()
+        await until(lambda: b"pending_update_info" in each.pipeline.scrape(Format.TEXT))
+        await each.tell("newer-head")
+        wanted = b'cause="awaiting_approval"'
+        await until(lambda: wanted in each.pipeline.scrape(Format.TEXT), "the story is told")
+        status, type_, body = await each.get("/api/v1/status")
+    assert (status, type_) == (200, "application/json")
+    document = json.loads(body)
+    assert (document["schema"], document["source"], document["live"]) == (1, "simulator", False)
+    assert document["complete"]
+    assert document["ready"] == {"operator": True, "openshift": True}
+    update = document["facts"]["pending_update_info"][0]
+    assert update["labels"]["to_version"] == "4.18.12"
+    found = {finding["name"]: finding for finding in document["findings"]}
+    waiting = found["awaiting_approval"]
+    assert waiting["objects"] == ["openshift-cnv/install-q9fzd"]
+    assert waiting["since"].endswith("Z")
+    assert waiting["effect"] == {"operator": "warns", "openshift": "nothing"}
+    assert waiting["statement"].endswith(".")
+    assert not found["no_subscription"]["holds"]
+    resources = {each["resource"]: each for each in document["resources"]}
+    assert resources["packagemanifests"]["state"] == "synced"
+    assert document["memory"] == {"store": "memory", "stored": True, "set_aside": 0}
+
+
+async def test_what_blocks_is_said_first_and_with_what_to_do() -> None:
+    async with served() as each:
+        each.api.storage.delete("Subscription", "openshift-cnv", "hco-operatorhub")
+        await each.ready()
+        await until(lambda: each.pipeline.facts.findings.ready("operator") is False)
+        page = (await each.get("/"))[2].decode()
+        document = json.loads((await each.get("/api/v1/status"))[2])
+    assert "Not now: no subscription: openshift-cnv. Create the Subscription" in page
+    assert document["ready"] == {"operator": False, "openshift": True}
+    blocking = [finding["name"] for finding in document["findings"] if finding["blocks"]]
+    assert blocking == ["no_subscription"]
