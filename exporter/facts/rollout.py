@@ -10,8 +10,8 @@ been reached when
   AlreadyPerformingUpgrade (an empty one says nothing yet), or
 - there is no HyperConverged at all and the CSV has succeeded.
 
-HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the container hco-operator, else
-it is the CSV's. Once reached, the end is remembered for the HyperConverged and the CSV: restarts of the
+HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the CSV's containers (the
+operator and its webhook have it), else it is the CSV's. Once reached, the end is remembered for the HyperConverged and the CSV: restarts of the
 operator and operands that progress later are no new roll-out.
 """
 
@@ -115,7 +115,7 @@ def progressing_from_birth(hyperconverged: HyperConverged) -> bool:
 
 def _target(csv: ClusterServiceVersion) -> str:
     """The version that HyperConverged is to have."""
-    return csv.variable("hco-operator", "HCO_KV_IO_VERSION") or csv.version
+    return csv.variable("HCO_KV_IO_VERSION") or csv.version
 
 
 def _follows(csv: ClusterServiceVersion, installed: ClusterServiceVersion) -> bool:

@@ -162,7 +162,6 @@ class EnvironmentVariable(Part, frozen=True):
 class Container(Part, frozen=True):
     """A container of one of the operator's pods."""
 
-    name: str | None = None
     env: list[EnvironmentVariable] | None = None
 
 
@@ -262,14 +261,15 @@ class ClusterServiceVersion(Record, frozen=True):
         changes = (self.status and self.status.conditions) or []
         return any(phase not in _WAITING for phase in (self.phase, *(each.phase for each in changes)))
 
-    def variable(self, container: str, name: str) -> str:
-        """Value of an environment variable of one of the operator's containers; empty when not there."""
+    def variable(self, name: str) -> str:
+        """Value of an environment variable of the operator's containers; empty when none has it."""
         install = self.spec.install.spec if self.spec and self.spec.install else None
         for deployment in (install and install.deployments) or []:
             template = deployment.spec.template if deployment.spec else None
-            for each in (template and template.spec and template.spec.containers) or []:
-                if each.name == container:
-                    return next((env.value or "" for env in each.env or [] if env.name == name), "")
+            for container in (template and template.spec and template.spec.containers) or []:
+                for env in container.env or []:
+                    if env.name == name and env.value:
+                        return env.value
         return ""
 
     @property

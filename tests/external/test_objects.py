@@ -20,7 +20,7 @@ from exporter.records.olm import CatalogSource, ClusterServiceVersion, InstallPl
 from exporter.records.openshift import ClusterOperator, ClusterVersion
 from exporter.records.virtualization import HyperConverged
 from exporter.simulator.kinds import BY_KIND
-from tests.unit.facts.given import page_of
+from tests.unit.facts.given import facts_of, page_of
 
 ROOT = Path(os.environ["OBJECTS_DIR"])
 DECODERS = {each.plural: ObjectDecoder(each.record) for each in RESOURCES}
@@ -65,11 +65,16 @@ def test_an_object_is_read_as_an_expert_reads_it(file: str, reading: str) -> Non
         case InstallPlan():
             assert record.approval == (said(reading, r"approval (\w+)") or "")
             assert record.waits_for_approval is ("approved False" in reading)
+            assert record.approved is ("approved True" in reading)
+            assert (record.status.phase if record.status else None) == said(reading, r"phase (\w+)")
+            assert record.csv_names == (said(reading, r"CSVs ([^;]+);") or "").split(", ")
         case ClusterServiceVersion():
             version(record, reading)
         case CatalogSource():
             assert record.ready is ("state READY" in reading)
             assert record.last_poll == moment(said(reading, r"last poll (\S+Z)"))
+            if record.ready:
+                assert record.ready_since == moment(said(reading, r"last connect (\S+Z)"))
         case ClusterVersion():
             completed(obj, reading)
         case ClusterOperator():
@@ -108,11 +113,16 @@ def version(record: ClusterServiceVersion, reading: str) -> None:
         assert value == words.get(text, text)
     if "first Succeeded" in reading:
         assert record.has_succeeded is ("first Succeeded never" not in reading)
+    phase = said(reading, r"phase (\S+?)[ ;]") or ""
+    assert record.phase == words.get(phase, phase)
 
 
 def completed(obj: dict[str, Any], reading: str) -> None:
     page = page_of({**obj, "metadata": {"name": "version"}}, families=["openshift_info"])
+    facts = facts_of({**obj, "metadata": {"name": "version"}}).versions
+    target = said(reading, r"UPDATING to (\S+) since")
     newest = said(reading, r"completed (\S+) at")
+    assert facts.openshift_update == ((target if newest else None) or "")
     if newest is None:
         assert page == ""
         return

@@ -315,3 +315,10 @@ def test_a_condition_that_flaps_has_held_since_it_began() -> None:
 
     # It vanishes and comes back with other times and with old ones.
     assert {value for _, value in timeline("06-not-upgradeable", since)} == {"", "00:30:05"}
+
+
+def test_hyperconverged_is_told_its_version_by_the_csv() -> None:
+    def told(facts: Facts) -> list[str]:
+        return sorted(csv.variable("HCO_KV_IO_VERSION") for csv in facts.package.csvs)
+
+    assert ["1.15.2", "1.16.0"] in [value for _, value in timeline("hco-01-plain", told)]
