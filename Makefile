@@ -8,7 +8,7 @@ STAMP := $(VENV)/.made
 RUN_STAMP := $(VENV)/.made-to-run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint types unit test tools docs rules dashboards generated clean
+.PHONY: help demo check lint types unit test soak tools docs rules dashboards generated clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -31,6 +31,9 @@ unit: $(STAMP) ## unit tests, no server needed
 test: lint types tools ## everything this machine permits, on real servers too
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
 	$(BIN)/python -m tests.coverage .coverage.json
+
+soak: $(STAMP) ## what is too long for every day: weeks, every fault in every story (half an hour)
+	$(BIN)/python -m tests.soak
 
 tools: $(STAMP) ## build and fetch the servers of the tests (kube-apiserver takes 8 minutes once)
 	$(BIN)/python -m tests.tools

@@ -16,7 +16,7 @@ from typing import Final
 from exporter.config import address_text
 from exporter.facts.cluster import Scope
 from exporter.history.keeper import Keeper
-from exporter.history.stores import ConfigMapStore, FileStore, Store
+from exporter.history.stores import ConfigMapStore, FileStore, Store, StoreError
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
 from exporter.kube.errors import os_reason
@@ -51,19 +51,31 @@ class State:
     none: bool = False
 
     def store(self, client: Client, server: str) -> Store | None:
-        """The store, for the cluster behind this server."""
+        """The store, for the cluster behind this server.
+
+        Raises:
+            ServiceError: a file that was asked for cannot be used.
+        """
         if self.none:
             return None
         if self.configmap is not None:
             return ConfigMapStore(client, *self.configmap)
         if self.file is not None:
-            return FileStore(self.file)
+            return self._file(self.file)
         if _POD_NAMESPACE.is_file():
             return ConfigMapStore(client, _POD_NAMESPACE.read_text(encoding="utf-8").strip(), CONFIGMAP)
         # One file a cluster: what one cluster's objects make needless is another's.
         digest = hashlib.sha256(server.encode()).hexdigest()[:12]
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return FileStore(Path(home) / "virt-upgrade-exporter" / f"{digest}.json")
+
+    def _file(self, path: Path) -> FileStore:
+        store = FileStore(path)
+        try:
+            store.check()
+        except StoreError as error:
+            raise ServiceError(str(error)) from error
+        return store
 
 
 async def serve(

@@ -11,8 +11,8 @@ been reached when
 - there is no HyperConverged at all and the CSV has succeeded.
 
 HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the CSV's containers (the
-operator and its webhook have it), else it is the CSV's. Once reached, the end is remembered for the HyperConverged and the CSV: restarts of the
-operator and operands that progress later are no new roll-out.
+operator and its webhook have it), else it is the CSV's. Once reached, the end is remembered for the
+HyperConverged and the CSV: restarts of the operator and operands that progress later are no new roll-out.
 """
 
 from __future__ import annotations

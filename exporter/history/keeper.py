@@ -35,6 +35,10 @@ _READ_SECONDS: Final = 60.0
 """What another replica has written is looked for this often."""
 _PAUSE_SECONDS: Final = 2.0
 """Between two writes."""
+_FIRST_RETRY_SECONDS: Final = 1.0
+"""The same while the store has never been read."""
+_PATIENCE: Final = 60
+"""Reads that may fail in a row at the start before we go on without memory."""
 _CONFLICTS: Final = 8
 """In a row; more of them are no accident."""
 _RETRY_SECONDS: Final = 10.0
@@ -146,7 +150,8 @@ class Keeper:
             await asyncio.Event().wait()
         while True:
             await self.synchronize()
-            await asyncio.sleep(_RETRY_SECONDS if self._problem else self._pause)
+            retry = _RETRY_SECONDS if self.loaded else _FIRST_RETRY_SECONDS
+            await asyncio.sleep(retry if self._problem else self._pause)
             if self._problem:
                 continue
             try:
@@ -166,6 +171,9 @@ class Keeper:
                 merged = await self._merged(store)
             except StoreError as error:
                 self._failed(str(error))
+                if not self.loaded and error.passing and self.reads["error"] < _PATIENCE:
+                    # What the store holds is older than what we see: nothing is said before it was read.
+                    return
                 merged = self.memory
             else:
                 self._succeeded()

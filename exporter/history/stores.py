@@ -31,6 +31,11 @@ _TIMEOUT_SECONDS: Final = 10.0
 class StoreError(Exception):
     """The store cannot be read or written now; the text says why."""
 
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
+        """It is likely to be different in a moment: an outage, not a refusal."""
+
 
 class Conflict(Exception):
     """Somebody else has written in the meantime: read again."""
@@ -99,6 +104,25 @@ class FileStore:
     def __str__(self) -> str:
         return f"the file {self._path}"
 
+    def check(self) -> None:
+        """Find out whether it can be used, before anything depends on it.
+
+        Raises:
+            StoreError: it cannot be read or written.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.exists():
+                self._path.read_bytes()
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            raise StoreError(f"{self} cannot be used: {os_reason(error)}") from error
+
+    @property
+    def _draft(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.{os.getpid()}")
+
     async def read(self) -> Kept:
         """Everything it holds."""
         try:
@@ -123,7 +147,7 @@ class FileStore:
         return _kept(body).version
 
     def _replace(self, body: bytes) -> None:
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        draft = self._draft
         try:
             with draft.open("wb") as file:
                 file.write(body)
@@ -179,9 +203,9 @@ class ConfigMapStore:
         except ApiError as error:
             if error.absent:
                 return Kept({}, "")
-            raise StoreError(f"{self} cannot be read: {error}") from error
+            raise self._error("read", error) from error
         except FAILURES as error:
-            raise StoreError(f"{self} cannot be read: {error}") from error
+            raise self._error("read", error) from error
 
     async def write(self, texts: Mapping[str, str], version: str) -> str:
         """Put these texts in the place of the version they were made from."""
@@ -199,10 +223,14 @@ class ConfigMapStore:
             # 404: it was deleted since we read it.
             if error.code == 409 or (version and error.absent):
                 raise Conflict from error
-            raise StoreError(f"{self} cannot be written: {error}") from error
+            raise self._error("written", error) from error
         except FAILURES as error:
-            raise StoreError(f"{self} cannot be written: {error}") from error
+            raise self._error("written", error) from error
         return self._decode(answer).version
+
+    def _error(self, what: str, error: Exception) -> StoreError:
+        refused = isinstance(error, ApiError) and error.from_api and error.code < 500 and not error.throttled
+        return StoreError(f"{self} cannot be {what}: {error}", passing=not refused)
 
     def _decode(self, body: bytes) -> Kept:
         try:

@@ -18,6 +18,7 @@ from exporter.kube.resource import Resource
 from exporter.kube.status import State
 from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
+from exporter.records.base import unix
 from exporter.records.olm import (
     CATALOG_SOURCES,
     CLUSTER_SERVICE_VERSIONS,
@@ -272,8 +273,8 @@ def _catalog(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]
         how = "is missing" if about.catalog is None else "is not connected"
         yield BAD, "Catalog", f"{ours.source} in {ours.source_namespace} {how}: no updates come from it."
     else:
-        polled = about.catalog.last_poll
-        when = f", last looked for {_time(polled.timestamp())}" if polled else ""
+        polled = unix(about.catalog.last_poll)
+        when = f", last looked for {_time(polled)}" if polled is not None else ""
         yield GOOD, "Catalog", f"{ours.source} in {ours.source_namespace}{when}."
 
 
@@ -326,4 +327,8 @@ def _source(watching: Watching) -> str:
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "never"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        # An offset can put an object's time before the year 1 or after the year 9999.
+        return "an impossible time"

@@ -32,6 +32,8 @@ def facts_of(
     decoders = {resource.plural: ObjectDecoder(resource.record) for resource in RESOURCES}
     for obj in objects:
         plural = PLURALS[obj["kind"]]
+        # As any server gives it to a new object.
+        obj = {**obj, "metadata": {"generation": 1, **obj["metadata"]}}
         record = decoders[plural].decode(msgspec.json.encode(obj))
         records[plural][object_key(record.metadata.namespace, record.metadata.name)] = record
     known = {resource.plural: Availability.KNOWN for resource in RESOURCES}
