@@ -64,6 +64,8 @@ class Catalog:
     """What our channel offers, or offered last; None when nothing is known or it is gone."""
     present: PackageChannel | None
     """What it offers right now."""
+    missing_since: float | None
+    """Since when the channel has not been offered; None while it is."""
     lost: bool | None
     """The catalog would tell, and lacks our package, channel or versions; None while nobody can tell."""
     behind: int | None
@@ -91,7 +93,7 @@ def derive(cluster: Cluster, history: History, now: float, package: Package, ver
     """What the catalog offers us."""
     ours = package.subscription
     if ours is None:
-        return Catalog(None, None, None, None, None, "")
+        return Catalog(None, None, None, None, None, None, "")
     memory = f"{identity(ours)}/{ours.channel}"
     source = _source(cluster, ours)
     present = _channel(cluster, ours)
@@ -104,6 +106,7 @@ def derive(cluster: Cluster, history: History, now: float, package: Package, ver
         source=source,
         channel=channel,
         present=present,
+        missing_since=_missing_since(history, memory) if asked and present is None else None,
         lost=gone or (tells and present is not None and _is_beyond(present, installed)) if asked else None,
         behind=_behind(channel, installed),
         memory=memory,
@@ -147,9 +150,14 @@ def _would_tell(source: CatalogSource | None, now: float) -> bool:
     return since is not None and now - since > SETTLED_SECONDS
 
 
-def _missed(history: History, memory: str, now: float) -> bool:
+def _missing_since(history: History, memory: str) -> float | None:
     episode = history.episode(f"{_MISSING}/{memory}")
-    return episode.holds and episode.since is not None and now - episode.since >= MISSED_SECONDS
+    return episode.since if episode.holds else None
+
+
+def _missed(history: History, memory: str, now: float) -> bool:
+    since = _missing_since(history, memory)
+    return since is not None and now - since >= MISSED_SECONDS
 
 
 def _remembered(history: History, memory: str) -> PackageChannel | None:
@@ -191,6 +199,20 @@ def _is_beyond(channel: PackageChannel, installed: str) -> bool:
 def _channel_head_info(catalog: Catalog) -> Samples:
     if catalog.channel is not None and catalog.channel.head:
         yield (catalog.channel.head_version, catalog.channel.head), 1
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_channel_missing_since_timestamp_seconds",
+    "Since when the catalog has not offered the Subscription's channel; absent while it does. The head that "
+    "is shown meanwhile is the last one known.",
+    source="PackageManifest: status.channels; first seen (remembered)",
+    requires=(SUBSCRIPTIONS, PACKAGE_MANIFESTS),
+    optional=(CATALOG_SOURCES, *_PLACE),
+    timed=True,
+)
+def _channel_missing_since(catalog: Catalog) -> Samples:
+    if catalog.missing_since is not None:
+        yield (), catalog.missing_since
 
 
 @SUBJECT.gauge(

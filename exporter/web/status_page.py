@@ -276,6 +276,12 @@ def _catalog(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]
         polled = unix(about.catalog.last_poll)
         when = f", last looked for {_time(polled)}" if polled is not None else ""
         yield GOOD, "Catalog", f"{ours.source} in {ours.source_namespace}{when}."
+    if facts.catalog.missing_since is not None:
+        gone = (
+            f"does not offer channel {ours.channel or 'default'} since {_time(facts.catalog.missing_since)}"
+        )
+        kept = "" if facts.catalog.channel is None else "; what it offered last counts on"
+        yield (BAD if facts.catalog.lost else NOTE), "Catalog", f"{ours.source} {gone}{kept}."
 
 
 def _conditions(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
