@@ -238,7 +238,7 @@ class Keeper:
             try:
                 history = decode(text)
             except NotOurs as error:
-                digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
+                digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
                 name = f"{SET_ASIDE}{digest}"
                 aside[name] = text
                 log.error("%s holds no history of ours, set aside as %s: %s", self._store, name, error)

@@ -164,7 +164,7 @@ def _kept(body: bytes) -> Kept:
         return Kept(msgspec.json.decode(body, type=dict[str, str]), version)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # No file of ours; what reads the history will set it aside as one text.
-        return Kept({ENTRY: body.decode(errors="surrogateescape")} if body else {}, version)
+        return Kept({ENTRY: body.decode(errors="backslashreplace")} if body else {}, version)
 
 
 class _Metadata(msgspec.Struct, rename="camel"):

@@ -31,6 +31,9 @@ class Backend(Protocol):
     async def delete(self, kind: str, name: str, namespace: str = "") -> object:
         """Delete an object."""
 
+    async def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """An object as it is stored."""
+
     async def expire_versions(self) -> None:
         """Make every resourceVersion handed out so far too old to resume at, and end all watches."""
 

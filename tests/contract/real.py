@@ -55,6 +55,9 @@ class RealBackend:
         await self.cluster.delete(api_version, kind, name, namespace)
         return None
 
+    async def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        return await self.cluster.get(BY_KIND[kind].api_version(), kind, name, namespace)
+
     async def expire_versions(self) -> None:
         await self.cluster.expire_versions()
 
@@ -96,4 +99,5 @@ async def real_backend(api: KubeApiServer) -> AsyncIterator[RealBackend]:
         for verbs, polled in ((WATCHED, False), (POLLED, True)):
             readable = [BY_PLURAL[each.plural].resource for each in RESOURCES if each.polled is polled]
             await cluster.allow(user, readable, verbs)
+        await cluster.allow(user, "configmaps", ("get", "create", "patch"), namespace=NAMESPACE)
         yield RealBackend(cluster, proxy, user)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import yaml
 
 from exporter.kube.credentials import Connection
 from exporter.simulator.faults import Fault, Faults, refusal
-from exporter.simulator.kinds import BY_PLURAL
+from exporter.simulator.kinds import BY_KIND, BY_PLURAL
 from exporter.simulator.server import ApiServer, ServerSettings
-from exporter.simulator.storage import Storage
+from exporter.simulator.storage import NotFound, Storage
 
 
 class SimulatedBackend:
@@ -47,6 +48,14 @@ class SimulatedBackend:
 
     async def delete(self, kind: str, name: str, namespace: str = "") -> object:
         return self._server.storage.delete(kind, namespace, name)
+
+    async def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        try:
+            stored = self._server.storage.get(BY_KIND[kind].plural, namespace, name)
+        except NotFound:
+            return None
+        found: dict[str, Any] = msgspec.json.decode(stored.body)
+        return found
 
     async def expire_versions(self) -> None:
         await self._server.stop()

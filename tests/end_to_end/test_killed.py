@@ -6,8 +6,7 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
@@ -16,8 +15,10 @@ from exporter.simulator.script import World, carry_out
 from exporter.simulator.stories.pending import UNPACKING, requires_approval
 from exporter.simulator.stories.setting import Setting
 from tests.contract.backend import Backend
+from tests.contract.real import NAMESPACE, real_backend
 from tests.contract.simulated import simulated_backend
 from tests.end_to_end.installed import Installed, installed
+from tests.servers.kube_apiserver import KubeApiServer
 from tests.servers.waiting import eventually
 
 ROUNDS = 5
@@ -25,15 +26,14 @@ SINCE = re.compile(r"^virt_upgrade_pending_update_since_timestamp_seconds (\S+)$
 
 
 class Victim:
-    """One exporter after another, on one state file."""
+    """One exporter after another, on one store."""
 
-    def __init__(self, backend: Backend, directory: Path, random: Random) -> None:
+    def __init__(self, backend: Backend, directory: Path, random: Random, *store: str) -> None:
         self._arguments = (
             "serve",
             "--kubeconfig",
             str(backend.kubeconfig(directory / "kubeconfig")),
-            "--state.file",
-            str(directory / "state.json"),
+            *store,
         )
         self._random = random
         self._stack = AsyncExitStack()
@@ -72,19 +72,23 @@ class Victim:
         await self._stack.aclose()
 
 
-@asynccontextmanager
-async def victim(backend: Backend, directory: Path, random: Random) -> AsyncIterator[Victim]:
-    found = Victim(backend, directory, random)
-    await found.start()
-    try:
-        yield found
-    finally:
-        await found.end()
-
-
 async def test_twenty_kills_cost_no_second_of_what_was_shown(tmp_path: Path) -> None:
-    random = Random(4)
-    async with simulated_backend() as backend, victim(backend, tmp_path, random) as exporter:
+    async with simulated_backend() as backend:
+        await killed_again_and_again(backend, tmp_path, "--state.file", str(tmp_path / "state.json"))
+
+
+async def test_nor_do_they_on_a_real_api_server_with_a_configmap(
+    tmp_path: Path, kube_apiserver: KubeApiServer
+) -> None:
+    async with real_backend(kube_apiserver) as backend:
+        await killed_again_and_again(backend, tmp_path, "--state.configmap", f"{NAMESPACE}/state")
+
+
+async def killed_again_and_again(backend: Backend, directory: Path, *store: str) -> None:
+    """Kill the exporter four times in the life of each of five updates."""
+    exporter = Victim(backend, directory, Random(4), *store)
+    await exporter.start()
+    try:
         world = World()
         setting = Setting(world, approval="Manual", operator="4.18.0")
         await carry_out(world, backend)
@@ -127,3 +131,5 @@ async def test_twenty_kills_cost_no_second_of_what_was_shown(tmp_path: Path) -> 
             setting.complete(version, begun)
             await carry_out(world, backend)
         assert exporter.kills == 4 * ROUNDS
+    finally:
+        await exporter.end()
