@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from exporter.facts import catalog, findings, operands, package, pending, rollout, subscription, versions
+from exporter.facts import (
+    catalog,
+    finding,
+    findings,
+    operands,
+    package,
+    pending,
+    rollout,
+    subscription,
+    versions,
+)
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Subject
 from exporter.history.value import History, Observations
@@ -122,7 +132,7 @@ class Facts:
         )
 
     @cached_property
-    def findings(self) -> findings.Findings:
+    def findings(self) -> finding.Findings:
         """What should be known before an update?"""
         return findings.derive(self, self._recent)
 

@@ -57,6 +57,7 @@ def _section(family: Family, rules: list[Rule[Any]]) -> Iterator[str]:
     for name, resources in (
         ("Requires", [each.plural for rule in rules for each in rule.requires]),
         ("Optional", [each.plural for rule in rules for each in rule.optional]),
+        ("Says more with", [each.plural for rule in rules for each in rule.helpful]),
     ):
         if resources:
             yield f"- {name}: {', '.join(dict.fromkeys(resources))}"

@@ -13,7 +13,7 @@ import msgspec
 
 from exporter import __version__
 from exporter.facts.family import PREFIX
-from exporter.facts.findings import OPENSHIFT, OPERATOR, Effect, Findings, Found
+from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, Findings, Found
 from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
 

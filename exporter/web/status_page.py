@@ -11,7 +11,7 @@ from typing import Any, Final
 from exporter import __version__
 from exporter.facts import Facts, pending, semver
 from exporter.facts.cluster import Availability
-from exporter.facts.findings import OPENSHIFT, OPERATOR, Effect, text
+from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
 from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource

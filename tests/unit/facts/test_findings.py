@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from exporter.facts import RESOURCES, Facts
-from exporter.facts.findings import FINDINGS, OPENSHIFT, OPERATOR, Effect, Severity, text
+from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, Severity, text
+from exporter.facts.findings import FINDINGS
 from exporter.history.value import History
 from exporter.records.olm import CATALOG_SOURCES, PACKAGE_MANIFESTS, SUBSCRIPTIONS
 from exporter.records.openshift import CLUSTER_VERSIONS
