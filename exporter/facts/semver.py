@@ -10,6 +10,7 @@ _MINOR: Final = re.compile(r"v?(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})(?=[.+-]|$)")
 _FULL: Final = re.compile(
     r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:-([0-9A-Za-z.-]{1,200}))?(?:\+([0-9A-Za-z.-]{1,200}))?"
 )
+_REBUILD: Final = re.compile(r"-(0\.\d{6,}\.p)$")
 _CSV_NAME: Final = re.compile(r"[^.]*\.v?(\d+\.\d+\.\d+.*)")
 
 Precedence = tuple[
@@ -60,7 +61,8 @@ def newer(version: str, than: str) -> bool:
 def of_csv(name: str) -> str:
     """The version that a ClusterServiceVersion's name ends with; empty when it names none."""
     match = _CSV_NAME.fullmatch(name)
-    return match[1] if match else ""
+    # A name cannot hold the plus sign of a rebuild.
+    return _REBUILD.sub(r"+\1", match[1]) if match else ""
 
 
 def openshift_line(version: str) -> int | None:

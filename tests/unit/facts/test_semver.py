@@ -49,3 +49,47 @@ def test_the_last_4_and_the_first_5_are_one_place(minor: int, patch: int) -> Non
     four, five = semver.openshift_line(f"4.{minor + 23}.{patch}"), semver.openshift_line(f"5.{minor}.{patch}")
     if minor + 23 <= 9999:
         assert four == five
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        ["4.17.20", "4.18.0-rc.1", "4.18.0-rc.2", "4.18.0-rc.10", "4.18.0", "4.18.3", "4.18.11", "5.0.0"],
+        # Rebuilds of a version come after it, as in OLM's catalogs.
+        ["4.11.1", "4.11.1+0.1747215995.p", "4.11.1+0.1757215995.p", "4.11.2"],
+        ["1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-a", "1.0.0-a.1", "1.0.0-b", "1.0.0"],
+    ],
+)
+def test_versions_come_one_after_another(versions: list[str]) -> None:
+    for number, version in enumerate(versions):
+        assert [semver.newer(version, other) for other in versions] == [
+            position < number for position in range(len(versions))
+        ]
+
+
+@pytest.mark.parametrize("text", ["", "4.18", "latest", "4.18.x", "4.18.3.1", "4.18.3 ", "9" * 500 + ".1.1"])
+def test_what_is_no_version_comes_after_nothing_and_before_nothing(text: str) -> None:
+    assert semver.precedence(text) is None
+    assert not semver.newer(text, "4.18.3")
+    assert not semver.newer("4.18.3", text)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_two_texts_compare(one: str, other: str) -> None:
+    assert not (semver.newer(one, other) and semver.newer(other, one))
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("kubevirt-hyperconverged-operator.v4.18.3", "4.18.3"),
+        ("kubevirt-hyperconverged-operator.4.18.3", "4.18.3"),
+        ("kubevirt-hyperconverged-operator.v4.18.3-rc.1", "4.18.3-rc.1"),
+        # A rebuild, whose name cannot hold the plus sign.
+        ("kubevirt-hyperconverged-operator.v4.18.3-0.1747215995.p", "4.18.3+0.1747215995.p"),
+        ("kubevirt-hyperconverged-operator", ""),
+        ("", ""),
+    ],
+)
+def test_the_version_in_a_name(name: str, version: str) -> None:
+    assert semver.of_csv(name) == version
