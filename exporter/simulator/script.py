@@ -93,10 +93,12 @@ class Story:
     name: str
     title: str
     look_at: tuple[str, ...]
-    """Lines of the metrics page that show what the story is about, once it has been told, or at `lead`."""
+    """Lines of the metrics page that show what the story is about, once it has been told."""
     script: Callable[[World], Iterator[float]]
     lead: float = 0.0
     """Seconds of the story that are over when it is told to a person."""
+    at_lead: bool = False
+    """What to look at is there from that moment on, and gone at the end."""
 
     @property
     def length(self) -> float:
@@ -122,6 +124,7 @@ async def tell(
     *,
     speed: float = 1.0,
     skip: float | None = None,
+    only: float = float("inf"),
     present: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Tell a story to its end, up to the present.
@@ -131,12 +134,17 @@ async def tell(
         audience: whom to tell it.
         speed: pauses are divided by it.
         skip: seconds of the story that are told at once, as being over; the story's lead if not given.
+        only: seconds of the story that are told at all.
         present: when that is.
     """
     clock = StoryClock(story.lead if skip is None else skip, present)
     world = World(clock)
+    told = 0.0
     for pause in story.script(world):
         await carry_out(world, audience)
+        told += pause
+        if told > only:
+            return
         skipped = min(pause, clock.behind)
         clock.behind -= skipped
         await asyncio.sleep((pause - skipped) / speed)

@@ -32,6 +32,7 @@ VOLATILE = re.compile(
     r"|virt_upgrade_exporter_(?:events_total|lists_total|watches_total|event_latency_seconds"
     r"|resource_last_update_timestamp_seconds)\S*"
     r"|virt_upgrade_exporter_build_info\S+|virt_upgrade_pending_update_age_seconds"
+    r"|virt_upgrade_channel_missing_since_timestamp_seconds"
     r"|virt_upgrade_pending_update_since\S+|virt_upgrade_subscription_condition_since\S+) .*$",
     re.MULTILINE,
 )
@@ -57,7 +58,8 @@ async def page_of(story: Story, backend: Backend, directory: Path) -> str:
     Findings outlive what has only just gone, and a real server takes its time to be told.
     """
     kubeconfig = backend.kubeconfig(directory / f"{backend.name}.kubeconfig")
-    await tell(story, backend, skip=story.length, present=lambda: NOW)
+    told = story.lead if story.at_lead else story.length
+    await tell(story, backend, skip=told, only=told, present=lambda: NOW)
     async with installed("serve", "--kubeconfig", str(kubeconfig)) as running:
         return await final_page(running, story)
 

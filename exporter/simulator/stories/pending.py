@@ -383,6 +383,7 @@ STORIES: Final = (
         ),
         approval_waiting,
         lead=_LEAD_IN + 8 + 3 * DAY - 600,
+        at_lead=True,
     ),
     Story(
         "plan-deleted",
@@ -390,6 +391,7 @@ STORIES: Final = (
         (_pending("awaiting_approval"),),
         plan_deleted,
         lead=_LEAD_IN + 8 + 0.5 * DAY - 10,
+        at_lead=True,
     ),
     Story(
         "newer-head",
