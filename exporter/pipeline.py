@@ -153,6 +153,10 @@ class Pipeline:
         self._changed.add(plural)
         self._mark()
 
+    def note_change(self, plural: str) -> None:
+        """Something about a resource has changed; somebody will call `refresh`."""
+        self._changed.add(plural)
+
     def changed_now(self, plural: str) -> None:
         """Something about a resource has changed, and nothing else is to be gathered."""
         self._changed.add(plural)
@@ -175,17 +179,18 @@ class Pipeline:
         availability = self.availability()
         now = round(self._wall_clock(), 3)
         stale = frozenset(each.resource.plural for each in self.followers if not each.fresh(now))
+        heard = {each.resource.plural: each.heard(now) for each in self.followers}
         if changed or self._facts.cluster.availability != availability:
             records = {each.resource.plural: each.store.records for each in self.followers}
-            cluster = Cluster(records, self.scope, availability, stale)
+            cluster = Cluster(records, self.scope, availability, stale, heard)
             self._facts = Facts(cluster, self.memory.stored, now, recent=self._facts.recent())
         else:
-            self._facts = self._facts.later(self.memory.stored, now, stale)
+            self._facts = self._facts.later(self.memory.stored, now, stale, heard)
         if self.memory.loaded:
             self.memory.remember(self._observed())
             if self.memory.stored is not self._facts.history:
                 # Without a store what was seen counts at once.
-                self._facts = self._facts.later(self.memory.stored, now, stale)
+                self._facts = self._facts.later(self.memory.stored, now, stale, heard)
         self._page.update(self._facts, availability, changed)
         self._measure(received)
 

@@ -55,9 +55,17 @@ class Facts:
         self.now = now
         self._recent = recent or {}
 
-    def later(self, history: History, now: float, stale: frozenset[str]) -> Facts:
+    def later(
+        self,
+        history: History,
+        now: float,
+        stale: frozenset[str] = frozenset(),
+        heard: Mapping[str, float] | None = None,
+    ) -> Facts:
         """The facts of the same records at a later moment; what rests on the records alone is kept."""
-        facts = Facts(replace(self.cluster, stale=stale), history, now, recent=self.recent())
+        facts = Facts(
+            replace(self.cluster, stale=stale, heard=heard or {}), history, now, recent=self.recent()
+        )
         for name in _TIMELESS:
             if name in self.__dict__:
                 facts.__dict__[name] = self.__dict__[name]
@@ -96,7 +104,7 @@ class Facts:
     @cached_property
     def versions(self) -> versions.Versions:
         """Are the two versions a supported pair?"""
-        return versions.derive(self.cluster, self.package)
+        return versions.derive(self.cluster, self.package, self.rollout)
 
     @cached_property
     def operands(self) -> operands.Operands:
@@ -116,7 +124,7 @@ class Facts:
     @cached_property
     def catalog(self) -> catalog.Catalog:
         """What does the catalog offer?"""
-        return catalog.derive(self.cluster, self.history, self.now, self.package, self.versions)
+        return catalog.derive(self.cluster, self.history, self.now, self.package, self.rollout, self.versions)
 
     @cached_property
     def pending(self) -> pending.Pending:
@@ -137,7 +145,7 @@ class Facts:
         return findings.derive(self, self._recent)
 
 
-_TIMELESS: Final = ("package", "versions", "operands")
+_TIMELESS: Final = ("package", "operands")
 """Facts that rest on the records alone."""
 
 

@@ -22,6 +22,7 @@ import msgspec
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package, identity
+from exporter.facts.rollout import Rollout
 from exporter.facts.semver import newer, precedence
 from exporter.facts.shared import SUPPORT_VIOLATION
 from exporter.facts.versions import Versions
@@ -46,8 +47,8 @@ SUBJECT: Final = Subject["Catalog"]("catalog")
 SETTLED_SECONDS: Final = 300.0
 """A catalog that has been READY for longer tells by what it lacks."""
 
-MISSED_SECONDS: Final = 10.0
-"""What has been missing for less may be the API's mistake."""
+MISSED_SECONDS: Final = 30.0
+"""What has been missing for less may be the API's mistake: its server has been restarted, say."""
 
 _OFFER: Final = "offer"
 _MISSING: Final = "missing"
@@ -66,6 +67,8 @@ class Catalog:
     """What it offers right now."""
     missing_since: float | None
     """Since when the channel has not been offered; None while it is."""
+    gone: bool
+    """The channel is missing from a catalog that would tell."""
     lost: bool | None
     """The catalog would tell, and lacks our package, channel or versions; None while nobody can tell."""
     behind: int | None
@@ -89,24 +92,33 @@ def queries(cluster: Cluster) -> list[Query]:
     )
 
 
-def derive(cluster: Cluster, history: History, now: float, package: Package, versions: Versions) -> Catalog:
+def derive(
+    cluster: Cluster,
+    history: History,
+    now: float,
+    package: Package,
+    rollout: Rollout,
+    versions: Versions,
+) -> Catalog:
     """What the catalog offers us."""
     ours = package.subscription
     if ours is None:
-        return Catalog(None, None, None, None, None, None, "")
-    memory = f"{identity(ours)}/{ours.channel}"
+        return Catalog(None, None, None, None, False, None, None, "")
+    memory = f"{identity(ours)}/{ours.source_namespace}.{ours.source}/{ours.channel}"
     source = _source(cluster, ours)
     present = _channel(cluster, ours)
     asked = cluster.known(PACKAGE_MANIFESTS)
-    tells = asked and _would_tell(source, now)
+    # While the aggregated API does not answer, what it said last speaks of then.
+    tells = asked and _would_tell(source, cluster.heard.get(PACKAGE_MANIFESTS.plural, now))
     gone = tells and present is None and _missed(history, memory, now)
     channel = present if present or gone else _remembered(history, memory)
-    installed = versions.operator.version if versions.operator else ""
+    installed = _installed(rollout, versions)
     return Catalog(
         source=source,
         channel=channel,
         present=present,
         missing_since=_missing_since(history, memory) if asked and present is None else None,
+        gone=gone,
         lost=gone or (tells and present is not None and _is_beyond(present, installed)) if asked else None,
         behind=_behind(channel, installed),
         memory=memory,
@@ -118,10 +130,22 @@ def observe(cluster: Cluster, catalog: Catalog, seen: Observations) -> None:
     if not catalog.memory or not cluster.known(PACKAGE_MANIFESTS):
         return
     if catalog.present is not None:
-        seen.latest(f"{_OFFER}/{catalog.memory}", msgspec.json.encode(catalog.present).decode())
+        text = msgspec.json.encode(catalog.present).decode()
+        seen.latest(f"{_OFFER}/{catalog.memory}", text, cluster.heard.get(PACKAGE_MANIFESTS.plural))
+    elif catalog.gone:
+        # A catalog that goes down later must not bring it back.
+        seen.forget([f"{_OFFER}/{catalog.memory}"])
     seen.holds(f"{_MISSING}/{catalog.memory}", holds=catalog.present is None)
     for kind in (_OFFER, _MISSING):
         seen.forget(name for name, rest in seen.known(kind).items() if rest != catalog.memory)
+
+
+def _installed(rollout: Rollout, versions: Versions) -> str:
+    """The completed version as the catalog counts: a rebuild keeps HyperConverged's version."""
+    if versions.operator is None:
+        return ""
+    csv = rollout.installed
+    return csv.version if csv and rollout.complete and csv.version else versions.operator.version
 
 
 def _source(cluster: Cluster, ours: Subscription) -> CatalogSource | None:
@@ -184,7 +208,7 @@ def _is_beyond(channel: PackageChannel, installed: str) -> bool:
     """The installed version is newer than everything in the channel."""
     ours = precedence(installed)
     known = [each for version in _versions(channel) if (each := precedence(version))]
-    return ours is not None and all(each < ours for each in known)
+    return ours is not None and bool(known) and all(each < ours for each in known)
 
 
 @SUBJECT.gauge(

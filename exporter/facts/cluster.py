@@ -44,6 +44,8 @@ class Cluster:
     availability: Mapping[str, Availability] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
     """Resources of which nothing has been heard for too long."""
+    heard: Mapping[str, float] = field(default_factory=dict)
+    """Unix time of the last confirmation of each resource's records."""
 
     def decided(self, *resources: Resource[Any]) -> bool:
         """It is known of each whether there is anything of it; what is absent is empty."""

@@ -231,6 +231,11 @@ def _pending_since(facts: Facts) -> float | None:
 
 
 _PENDING: Final[tuple[Resource[Any], ...]] = (SUBSCRIPTIONS, INSTALL_PLANS, *ROLLOUT)
+_FAILED: Final = {pending.PLAN_FAILED, pending.UNPACK_FAILED}
+"""The update has failed, which blocks OpenShift's as well."""
+_BY_HEAD: Final = {pending.UNPACK_FAILED, pending.RESOLUTION_FAILED}
+"""Only who knows the head of the channel knows of these."""
+
 _WAITS: Final[tuple[tuple[str, Severity, Effect, str, str], ...]] = (
     (
         pending.AWAITING_APPROVAL,
@@ -298,9 +303,10 @@ for _cause, _severity, _effect, _statement, _action in _WAITS:
         _cause,
         _severity,
         operator=_effect,
+        openshift=Effect.BLOCKS if _cause in _FAILED else Effect.NOTHING,
         statement=_statement,
         action=_action,
-        resources=_PENDING,
+        resources=(*_PENDING, PACKAGE_MANIFESTS) if _cause in _BY_HEAD else _PENDING,
         since=_pending_since,
     )(_waits(_cause))
 
@@ -359,8 +365,9 @@ def _operator_not_upgradeable(facts: Facts) -> Iterator[str]:
     resources=ROLLOUT,
 )
 def _operator_update_running(facts: Facts) -> Iterator[str]:
-    if facts.rollout.running and facts.rollout.installed:
-        yield facts.rollout.installed.name
+    csv = facts.rollout.arriving or facts.rollout.installed
+    if facts.rollout.running and csv:
+        yield csv.name
 
 
 @_finding(

@@ -239,10 +239,10 @@ def _target(
     installed = rollout.installed
     if installed is None or rollout.first:
         return None
-    if rollout.arriving is not None:
-        return _arriving(cluster, history, now, ours, installed, rollout.arriving)
     if not rollout.complete:
         return None
+    if rollout.arriving is not None:
+        return _arriving(cluster, history, now, ours, installed, rollout.arriving)
     plan = referenced_plan(cluster, ours)
     csv = _csv_of(plan, ours, installed) if plan else ""
     version = _version_of(csv, catalog)

@@ -2,13 +2,18 @@
 
 A version's installation begins when its ClusterServiceVersion first leaves the phase Pending. Neither
 `installedCSV` nor the phase Succeeded is its end: HyperConverged then rolls its operands out. The end has
-been reached when
+been reached when the CSV has succeeded, HyperConverged has the version in `status.versions` and says
+Progressing=False (during the very first installation the version is there from the first write on), and
 
-- HyperConverged has the version in `status.versions`, has not been Progressing ever since its creation
-  (during the very first installation that field holds the version from the first write on), and the
-  operator's word to OLM, the OperatorCondition Upgradeable, has another reason than Initializing and
-  AlreadyPerformingUpgrade (an empty one says nothing yet), or
-- there is no HyperConverged at all and the CSV has succeeded.
+- it said so after the CSV was created: the operands have been rolled out for it; or
+- the operator's word to OLM, the OperatorCondition Upgradeable, has another reason than Initializing and
+  AlreadyPerformingUpgrade (an empty one says nothing yet), or became so only after the CSV had succeeded,
+  which is a restart of the operator: HyperConverged had that version already.
+
+Where an operand progresses again by the time we look, it is enough that the operator's word has been True
+since after both objects were made.
+
+Without a HyperConverged it has been reached when the CSV has succeeded.
 
 HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the CSV's containers (the
 operator and its webhook have it), else it is the CSV's. Once reached, the end is remembered for the
@@ -25,7 +30,7 @@ from exporter.facts.package import Package, identity
 from exporter.facts.semver import newer
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
-from exporter.records.base import condition, unix
+from exporter.records.base import Condition, condition, unix
 from exporter.records.olm import (
     CLUSTER_SERVICE_VERSIONS,
     OPERATOR_CONDITIONS,
@@ -43,8 +48,8 @@ RESTS_ON: Final[tuple[Resource[Any], ...]] = (
 
 _STILL_UPGRADING: Final = {"Initializing", "AlreadyPerformingUpgrade"}
 _COMPLETE: Final = "complete"
-_FIRST_STATUS_SECONDS: Final = 60.0
-"""HyperConverged gets its first status within seconds of its creation."""
+_ALONE: Final = f"{_COMPLETE}/-/"
+"""Begins the names of ends that were reached before there was a HyperConverged: it installs more."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,8 @@ class Rollout:
 
     @property
     def running(self) -> bool:
-        """An update is being rolled out."""
-        return self.installed is not None and not self.complete and not self.first
+        """An update has begun: its CSV is there, and its end has not been reached."""
+        return not self.first and (self.arriving is not None or not self.complete)
 
 
 def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
@@ -77,14 +82,13 @@ def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
         return Rollout(None, None, complete=False, first=True, memory="")
     waiting = [csv for csv in package.csvs if not csv.has_begun]
     hyperconverged = package.hyperconverged
-    owner = f"{_COMPLETE}/{identity(hyperconverged) if hyperconverged else '-'}/"
-    memory = f"{owner}{identity(installed)}"
+    memory = f"{_COMPLETE}/{identity(hyperconverged) if hyperconverged else '-'}/{identity(installed)}"
     complete = memory in history.first or _has_arrived(cluster, hyperconverged, installed)
     # The CSV of the version before goes long before the roll-out of its successor is complete.
     earlier = (
         len(begun) > 1
-        or any(name.startswith(owner) for name in history.first)
-        or (hyperconverged is not None and hyperconverged.operator_version not in {"", _target(installed)})
+        or any(name.startswith(f"{_COMPLETE}/") and not name.startswith(_ALONE) for name in history.first)
+        or (hyperconverged is not None and _was_there_before(hyperconverged, installed))
     )
     return Rollout(
         installed=installed,
@@ -96,26 +100,25 @@ def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
 
 
 def observe(rollout: Rollout, seen: Observations) -> None:
-    """Remember the end of a roll-out, of as many as there are CSVs."""
+    """Remember the end of a roll-out: of this CSV, under whichever HyperConverged."""
     if rollout.installed is not None and rollout.complete:
         seen.first(rollout.memory)
-        # The end of the one before tells that this one was an update, for as long as it is under way.
-        seen.forget(name for name in seen.known(_COMPLETE) if name != rollout.memory)
+        # That of the one before tells that this one was an update, for as long as it is under way.
+        mine = f"/{identity(rollout.installed)}"
+        seen.forget(name for name in seen.known(_COMPLETE) if not name.endswith(mine))
 
 
-def progressing_from_birth(hyperconverged: HyperConverged) -> bool:
-    """Its operands have been rolled out ever since it was created: the first time."""
-    progressing = condition(hyperconverged.conditions, "Progressing")
-    if progressing is None or not progressing.is_true:
-        return False
-    created = unix(hyperconverged.metadata.creation_timestamp)
-    since = unix(progressing.last_transition_time)
-    return created is not None and since is not None and since - created < _FIRST_STATUS_SECONDS
-
-
-def _target(csv: ClusterServiceVersion) -> str:
-    """The version that HyperConverged is to have."""
+def version_of(csv: ClusterServiceVersion) -> str:
+    """The version that HyperConverged has once this CSV is rolled out."""
     return csv.variable("HCO_KV_IO_VERSION") or csv.version
+
+
+def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion) -> bool:
+    """HyperConverged was made, or brought to another version, by an earlier one."""
+    made = unix(hyperconverged.metadata.creation_timestamp)
+    created = unix(csv.metadata.creation_timestamp)
+    older = made is not None and created is not None and made < created
+    return older or hyperconverged.operator_version not in {"", version_of(csv)}
 
 
 def _follows(csv: ClusterServiceVersion, installed: ClusterServiceVersion) -> bool:
@@ -127,23 +130,42 @@ def _has_arrived(cluster: Cluster, hyperconverged: HyperConverged | None, csv: C
         return False
     if hyperconverged is None:
         return True
-    return (
-        hyperconverged.operator_version == _target(csv)
-        and not progressing_from_birth(hyperconverged)
-        and _is_settled(cluster, csv)
-    )
+    if hyperconverged.operator_version != version_of(csv):
+        return False
+    said = _said(cluster, csv)
+    made, created = unix(hyperconverged.metadata.creation_timestamp), unix(csv.metadata.creation_timestamp)
+    progressing = condition(hyperconverged.conditions, "Progressing")
+    if progressing is None or not progressing.is_false:
+        # An operand may progress again after the end; the operator's word of then still stands.
+        if said is None or progressing is None or not said.is_true:
+            return False
+        again = _after(progressing, unix(said.last_transition_time))
+        return again and _after(said, made) and _after(said, created)
+    return _after(progressing, created, or_at=True) or _is_settled(cluster, csv)
+
+
+def _after(entry: Condition, moment: float | None, *, or_at: bool = False) -> bool:
+    """A condition has been what it is since after a moment."""
+    since = unix(entry.last_transition_time)
+    return since is not None and moment is not None and (since > moment or (or_at and since == moment))
+
+
+def _said(cluster: Cluster, csv: ClusterServiceVersion) -> Condition | None:
+    """The operator's word to OLM about the next update."""
+    return condition(_operator_condition(cluster, csv), "Upgradeable")
+
+
+def _operator_condition(cluster: Cluster, csv: ClusterServiceVersion) -> list[Condition] | None:
+    place = (csv.namespace, csv.name)
+    found = (each for each in cluster[OPERATOR_CONDITIONS] if (each.namespace, each.name) == place)
+    return next((each.conditions for each in found), None)
 
 
 def _is_settled(cluster: Cluster, csv: ClusterServiceVersion) -> bool:
-    found = next(
-        (
-            each
-            for each in cluster[OPERATOR_CONDITIONS]
-            if (each.namespace, each.name) == (csv.namespace, csv.name)
-        ),
-        None,
-    )
-    if found is None:
+    """The operator says that it is not, or not any more, upgrading to this version."""
+    if _operator_condition(cluster, csv) is None:
         return True
-    said = condition(found.conditions, "Upgradeable")
-    return said is not None and said.reason not in _STILL_UPGRADING
+    said = _said(cluster, csv)
+    if said is None:
+        return False
+    return said.reason not in _STILL_UPGRADING or _after(said, unix(csv.first_succeeded))

@@ -7,8 +7,7 @@ is normal; it is never ahead. The skew is counted on the line on which OLM count
 OpenShift runs the version of the newest Completed entry of its history: a Partial one is on its way, or
 was given up. The operator's version is the one that HyperConverged has completed, `status.versions`; it
 stays the old one until all operands are rolled out. During the very first installation that field holds
-the new version from the first write on, with Progressing=True ever since the object's creation; that one
-does not count yet.
+the new version from the first write on, and does not count yet (`exporter/facts/rollout.py`).
 Without a HyperConverged it is the version of the newest ClusterServiceVersion that ever succeeded.
 """
 
@@ -22,10 +21,11 @@ from exporter.facts import semver
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package
-from exporter.facts.rollout import progressing_from_birth
+from exporter.facts.rollout import RESTS_ON as ROLLOUT
+from exporter.facts.rollout import Rollout, version_of
 from exporter.facts.shared import CONDITION_SINCE, SUPPORT_VIOLATION
 from exporter.records.base import condition, unix
-from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, ClusterServiceVersion
+from exporter.records.olm import ClusterServiceVersion
 from exporter.records.openshift import (
     CLUSTER_OPERATORS,
     CLUSTER_VERSIONS,
@@ -33,7 +33,6 @@ from exporter.records.openshift import (
     ClusterVersion,
     UpdateHistory,
 )
-from exporter.records.virtualization import HYPERCONVERGEDS, HyperConverged
 
 SUBJECT: Final = Subject["Versions"]("versions")
 
@@ -46,7 +45,7 @@ REPORTED_OPERATORS: Final = (
 )
 """OpenShift's operators without which the virtualization operator cannot be updated or nodes not drained."""
 
-_OPERATOR_RESOURCES: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
+_OPERATOR_RESOURCES: Final = ROLLOUT
 
 
 @dataclass(frozen=True)
@@ -101,14 +100,14 @@ class Versions:
         return None if operator is None or openshift is None else operator - openshift
 
 
-def derive(cluster: Cluster, package: Package) -> Versions:
+def derive(cluster: Cluster, package: Package, rollout: Rollout) -> Versions:
     """Versions, topology and the health of the operators an update rests on."""
     version = next((each for each in cluster[CLUSTER_VERSIONS] if each.name == "version"), None)
     infrastructure = next((each for each in cluster[INFRASTRUCTURES] if each.name == "cluster"), None)
     status = infrastructure.status if infrastructure else None
     return Versions(
         openshift=_openshift(version) if version else None,
-        operator=_operator(package),
+        operator=_operator(package, rollout),
         topology=Topology(status.control_plane_topology or "", status.infrastructure_topology or "")
         if status
         else None,
@@ -160,10 +159,12 @@ def _minor_since(completed: Iterable[UpdateHistory], minor: str) -> float | None
     return since
 
 
-def _operator(package: Package) -> Operator | None:
+def _operator(package: Package, rollout: Rollout) -> Operator | None:
     hyperconverged = package.hyperconverged
     if hyperconverged is not None:
-        version = _completed_version(hyperconverged, package.csvs)
+        # An HyperConverged whose CSV nobody sees is believed.
+        installing = rollout.first and rollout.installed is not None
+        version = "" if installing else hyperconverged.operator_version
     else:
         version = next((csv.version for csv in reversed(package.csvs) if csv.has_succeeded), "")
     if not version:
@@ -171,16 +172,9 @@ def _operator(package: Package) -> Operator | None:
     return Operator(version, _csv_name(package.csvs, version), package.namespace, package.name)
 
 
-def _completed_version(hyperconverged: HyperConverged, csvs: tuple[ClusterServiceVersion, ...]) -> str:
-    version = hyperconverged.operator_version
-    # Another version in sight is the one that is coming: ours was completed before it.
-    another = any(csv.version != version for csv in csvs)
-    return version if another or not progressing_from_birth(hyperconverged) else ""
-
-
 def _csv_name(csvs: tuple[ClusterServiceVersion, ...], version: str) -> str:
-    for csv in csvs:
-        if csv.version == version:
+    for csv in reversed(csvs):
+        if version in {csv.version, version_of(csv)}:
             return csv.name
     # The completed version's CSV goes as soon as the next one has succeeded, which is before its
     # operands are rolled out; the next one still names it.
@@ -229,6 +223,7 @@ def _openshift_operator_available(versions: Versions) -> Samples:
     labels=("operator_namespace", "package", "csv", "version", "minor"),
     source="HyperConverged: status.versions[operator]; else ClusterServiceVersion: spec.version",
     optional=_OPERATOR_RESOURCES,
+    timed=True,
 )
 def _operator_info(versions: Versions) -> Samples:
     if operator := versions.operator:
@@ -242,6 +237,7 @@ def _operator_info(versions: Versions) -> Samples:
     source="virt_upgrade_operator_info, virt_upgrade_openshift_info",
     requires=(CLUSTER_VERSIONS,),
     optional=_OPERATOR_RESOURCES,
+    timed=True,
 )
 def _version_skew(versions: Versions) -> Samples:
     if versions.skew is not None:
@@ -253,6 +249,7 @@ def _version_skew(versions: Versions) -> Samples:
     source="virt_upgrade_version_skew",
     requires=(CLUSTER_VERSIONS,),
     optional=_OPERATOR_RESOURCES,
+    timed=True,
 )
 def _support_violation(versions: Versions) -> Samples:
     if versions.skew is not None:
@@ -264,6 +261,7 @@ def _support_violation(versions: Versions) -> Samples:
     source="ClusterVersion version: completionTime of the first Completed entry of the present minor",
     requires=(CLUSTER_VERSIONS,),
     optional=_OPERATOR_RESOURCES,
+    timed=True,
 )
 def _condition_since(versions: Versions) -> Samples:
     if versions.openshift and versions.skew and versions.openshift.minor_since is not None:

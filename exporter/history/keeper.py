@@ -120,6 +120,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
         self._problem = ""
+        self._aside = ""
 
     @property
     def stores(self) -> bool:
@@ -171,7 +172,8 @@ class Keeper:
                 merged = await self._merged(store)
             except StoreError as error:
                 self._failed(str(error))
-                if not self.loaded and error.passing and self.reads["error"] < _PATIENCE:
+                read = self.loaded or self.reads["success"]
+                if not read and error.passing and self.reads["error"] < _PATIENCE:
                     # What the store holds is older than what we see: nothing is said before it was read.
                     return
                 merged = self.memory
@@ -190,7 +192,8 @@ class Keeper:
             if self._kept is None:
                 self._kept = await self._read(store)
             aside, found = self._understood(self._kept)
-            merged = self.memory.merge(found).without(self._needless)
+            # What was read counts although it may not be possible to write it back.
+            merged = self.memory = self.memory.merge(found).without(self._needless)
             texts = {**aside, ENTRY: encode(merged)}
             if merged == found and not aside.keys() - self._kept.texts.keys():
                 return merged
@@ -241,7 +244,10 @@ class Keeper:
                 digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
                 name = f"{SET_ASIDE}{digest}"
                 aside[name] = text
-                log.error("%s holds no history of ours, set aside as %s: %s", self._store, name, error)
+                # It stays there, and is found again, until it can be written.
+                if name != self._aside:
+                    log.error("%s holds no history of ours, set aside as %s: %s", self._store, name, error)
+                self._aside = name
         self.set_aside = sum(name.startswith(SET_ASIDE) for name in aside)
         return aside, history
 

@@ -100,10 +100,12 @@ class Observations:
         if seen is not known:
             self._episodes[name] = seen
 
-    def latest(self, name: Name, text: str) -> None:
-        """What something is now."""
-        if self._known.text(name) != text:
-            self._latest[name] = Latest(self.now, text)
+    def latest(self, name: Name, text: str, at: float | None = None) -> None:
+        """What something is, as of now or of another time; nothing if something newer is known."""
+        moment = self.now if at is None else at
+        known = self._known.latest.get(name)
+        if known is None or (known.text != text and known.at <= moment):
+            self._latest[name] = Latest(moment, text)
 
     def forget(self, names: Iterable[Name]) -> None:
         """Nobody needs these any more."""

@@ -88,6 +88,10 @@ class Follower(Generic[RecordT]):
         confirmed = status.state in {State.SYNCED, State.ABSENT} and status.last_update is not None
         return confirmed and now - (status.last_update or 0.0) <= self.fresh_seconds
 
+    def heard(self, now: float) -> float:
+        """Unix time of the last confirmation of what is held; before all times when there was none."""
+        return min(now, self.status.last_update) if self.status.last_update is not None else float("-inf")
+
     # Reactions
 
     def _pause(self, error: ApiError) -> float | None:

@@ -59,6 +59,7 @@ class Poller(Follower[RecordT]):
         self._queries = queries
         self._asked: Sequence[Query] | None = None
         self._soon: list[float] = []
+        self._at_once = False
         self._woken = asyncio.Event()
 
     @property
@@ -74,12 +75,14 @@ class Poller(Follower[RecordT]):
     def look(self) -> None:
         """Look at once if something else is to be asked for."""
         if self._queries() != self._asked:
+            self._at_once = True
             self._woken.set()
 
     async def run(self) -> None:
         """Poll until cancelled; no error ends it."""
         while True:
             self._woken.clear()
+            self._at_once = False
             try:
                 delay = await self._poll()
             except FAILURES as error:
@@ -94,12 +97,14 @@ class Poller(Follower[RecordT]):
                     await self._woken.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(self._soon.pop(0) if self._soon else 0.0)
+            # What is due later because of a change must not delay what nobody has asked for yet.
+            await asyncio.sleep(0.0 if self._at_once or not self._soon else self._soon.pop(0))
 
     async def _poll(self) -> float | None:
         """Ask once; the seconds until the next time, None until somebody wakes us."""
         settings = self._settings
-        queries = self._queries()
+        # Before the answer: while a poll is under way or has failed, the same is no reason to ask again.
+        queries = self._asked = self._queries()
         if queries is None:
             return None
         if not self._versions:
@@ -110,7 +115,6 @@ class Poller(Follower[RecordT]):
             before = len(snapshot.records)
             await self._add(snapshot, query)
             missing = missing or len(snapshot.records) == before
-        self._asked = queries
         self.status.lists["success"] += 1
         self.status.synced_once = True
         self._succeeded(f"{len(snapshot.records)} objects, {self.resource.group}/{self._versions[0]}")
@@ -130,7 +134,8 @@ class Poller(Follower[RecordT]):
             try:
                 record = self._decoder.decode(raw)
             except BadObject as error:
-                snapshot.skipped.add(self._bad_object(error) or f"?{len(snapshot.skipped)}")
+                skipped = self._bad_object(error) or f"?{len(snapshot.skipped)}"
+                snapshot.skipped.add(f"{skipped} {query.labels}")
             else:
                 metadata = record.metadata
                 # Several catalogs may have a package of one name in one namespace.

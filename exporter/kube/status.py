@@ -51,7 +51,7 @@ class ReflectorSettings:
     """A watched resource that delivered nothing for longer, not even a bookmark, is not fresh."""
     poll_interval: float = 300.0
     """Between two polls, before jitter, of a resource that cannot be watched."""
-    poll_missing: float = 60.0
+    poll_missing: float = 10.0
     """The same while something that was asked for is not there."""
     poll_after_change: tuple[float, ...] = (0.0, 2.0, 5.0, 30.0)
     """When to look again once something has changed that the polled resource follows with a delay: each

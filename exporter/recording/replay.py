@@ -33,6 +33,10 @@ PAUSES: Final = (1.0, 10.0, 60.0, 300.0, 900.0)
 """Seconds after a line at which the facts are looked at, because time alone may have changed them."""
 
 
+LIST_SECONDS: Final = 0.5
+"""A recording begins with a list of every kind, which takes a moment: half of it is no cluster."""
+
+
 class _Labels(msgspec.Struct):
     labels: dict[str, str] | None = None
 
@@ -77,6 +81,10 @@ class Recorded(Follower[Any]):
         """A recording is as fresh as it gets."""
         return float("inf")
 
+    def heard(self, now: float) -> float:
+        """Whatever happened since would have been recorded."""
+        return now
+
     def apply(self, line: Line) -> bool:
         """Take over what was delivered; whether that changed anything."""
         self.status.last_update = self._wall_clock()
@@ -119,6 +127,7 @@ class Replay:
         self._next = next(self._lines, None)
         self.clock = Clock(min(self.end, self._next.at if self._next else self.end))
         self.pipeline = Pipeline(scope=scope, source="replay", wall_clock=self.clock)
+        self._listed = self.clock.now + LIST_SECONDS
         self._by_plural = {
             each.plural: Recorded(each, self.clock, present=each.plural in recording.resources)
             for each in RESOURCES
@@ -138,7 +147,10 @@ class Replay:
             self._next = next(self._lines, None)
             if self._in_scope(line):
                 self._by_plural[line.resource.plural].apply(line)
-                self.pipeline.changed_now(line.resource.plural)
+                if line.at > self._listed:
+                    self.pipeline.changed_now(line.resource.plural)
+                else:
+                    self.pipeline.note_change(line.resource.plural)
         self._pass(until)
         self.pipeline.refresh()
 
@@ -148,6 +160,9 @@ class Replay:
 
     def _pass(self, until: float) -> None:
         began = self.clock.now
+        if began <= self._listed < until:
+            self.clock.now = self._listed
+            self.pipeline.refresh()
         for pause in PAUSES:
             if began + pause < until:
                 self.clock.now = began + pause

@@ -273,6 +273,12 @@ class ClusterServiceVersion(Record, frozen=True):
         return ""
 
     @property
+    def first_succeeded(self) -> datetime | None:
+        """When it first succeeded, as far as its history of phases goes back."""
+        changes = (self.status and self.status.conditions) or []
+        return next((each.last_transition_time for each in changes if each.phase == "Succeeded"), None)
+
+    @property
     def has_succeeded(self) -> bool:
         """It was installed once; flaps afterwards, and being replaced, do not undo that."""
         if self.phase in {"Succeeded", "Replacing", "Deleting"}:

@@ -58,5 +58,11 @@ class Backend(Protocol):
     async def permit(self, plural: str) -> None:
         """Give it back."""
 
+    async def forbid_memory(self, *verbs: str) -> None:
+        """Take away verbs on the ConfigMaps in which is remembered; get, create and patch are permitted."""
+
+    async def permit_memory(self) -> None:
+        """Give them back."""
+
     async def rotate_token(self) -> str:
         """Accept a new token only; the new token."""

@@ -22,6 +22,7 @@ from tests.servers.real_cluster import RealCluster, clean_cluster
 NAMESPACE = "virt-upgrade-exporter"
 WATCHED = ("list", "watch")
 POLLED = ("list",)
+REMEMBERED = ("get", "create", "patch")
 
 
 class RealBackend:
@@ -84,6 +85,12 @@ class RealBackend:
         verbs = WATCHED if BY_PLURAL[plural].watchable else POLLED
         await self.cluster.allow(self._user, BY_PLURAL[plural].resource, verbs)
 
+    async def forbid_memory(self, *verbs: str) -> None:
+        await self.cluster.forbid(self._user, "configmaps", verbs, namespace=NAMESPACE)
+
+    async def permit_memory(self) -> None:
+        await self.cluster.allow(self._user, "configmaps", REMEMBERED, namespace=NAMESPACE)
+
     async def rotate_token(self) -> str:
         # A token is good for one life of its ServiceAccount.
         await self.cluster.delete("v1", "ServiceAccount", "exporter", NAMESPACE)
@@ -99,5 +106,5 @@ async def real_backend(api: KubeApiServer) -> AsyncIterator[RealBackend]:
         for verbs, polled in ((WATCHED, False), (POLLED, True)):
             readable = [BY_PLURAL[each.plural].resource for each in RESOURCES if each.polled is polled]
             await cluster.allow(user, readable, verbs)
-        await cluster.allow(user, "configmaps", ("get", "create", "patch"), namespace=NAMESPACE)
+        await cluster.allow(user, "configmaps", REMEMBERED, namespace=NAMESPACE)
         yield RealBackend(cluster, proxy, user)

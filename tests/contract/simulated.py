@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from exporter.kube.credentials import Connection
-from exporter.simulator.faults import Fault, Faults, refusal
+from exporter.simulator.faults import Fault, Faults, Verb, refusal
 from exporter.simulator.kinds import BY_KIND, BY_PLURAL
 from exporter.simulator.server import ApiServer, ServerSettings
 from exporter.simulator.storage import NotFound, Storage
@@ -83,6 +83,14 @@ class SimulatedBackend:
 
     async def permit(self, plural: str) -> None:
         self.faults.remove(self._forbidden.pop(plural))
+
+    async def forbid_memory(self, *verbs: str) -> None:
+        asked = tuple({Verb.GET if verb == "get" else Verb.WRITE for verb in verbs})
+        action = refusal(403, "Forbidden", "configmaps is forbidden: User cannot do that")
+        self._forbidden["configmaps"] = self.faults.add(action, resource="configmaps", verbs=asked)
+
+    async def permit_memory(self) -> None:
+        await self.permit("configmaps")
 
     async def rotate_token(self) -> str:
         self._tokens.clear()

@@ -100,7 +100,12 @@ class Stage:
         }
         watched = {each.resource.plural for each in pipeline.followers}
         held = {place: version for place, version in self.held.items() if place[0] in watched}
-        well = all(each.status.state is State.SYNCED for each in pipeline.followers)
+        well = all(
+            each.status.state is State.SYNCED
+            # What is polled was asked for at this very time.
+            and (not each.resource.polled or each.heard(self.clock.unix()) == self.clock.unix())
+            for each in pipeline.followers
+        )
         if seen != held or pipeline.missing() or not well:
             return False
         pipeline.refresh()
@@ -200,8 +205,10 @@ async def follow(
             await stage.settled(pipeline)
             if world.truth is not None:
                 now = stage.clock.now
-                assert said(pipeline) == expected(world.truth, now), (
-                    f"{story.name}, {name}, {when}, {(now - START).total_seconds():g} s after the start"
+                told, true = said(pipeline), expected(world.truth, now)
+                after = (now - START).total_seconds()
+                assert told == true, (
+                    f"{story.name}, {name}, {when}, {after:g} s after the start\n{told}---\n{true}"
                 )
 
     for number, pause in enumerate(story.script(world)):

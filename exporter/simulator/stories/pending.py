@@ -260,7 +260,7 @@ def channel_removed(world: World) -> Iterator[float]:
     yield _LEAD_IN
     setting.offer(NEXT, INSTALLED, channel="4.18")
     setting.expect(head=INSTALLED, behind=0)
-    yield 9
+    yield 29
     world.truth = None
     yield 2
     setting.expect(lost=True)

@@ -88,8 +88,8 @@ def remembered(*given: dict[str, Any], missing: float | None = None) -> History:
         ("READY", 300, 600, False),
         ("READY", 301, 600, True),
         # A cache that has been lost for a moment says nothing.
-        ("READY", 5000, 5, False),
-        ("READY", 5000, 10, True),
+        ("READY", 5000, 29, False),
+        ("READY", 5000, 30, True),
     ],
 )
 def test_the_last_offer_counts_until_its_catalog_would_tell(

@@ -204,7 +204,8 @@ def test_the_page_holds_every_finding_and_the_names_of_those_that_hold() -> None
         ([], [CATALOG_SOURCES], ['{update="openshift"} 1']),
         ([], [SUBSCRIPTIONS], []),
         ([PACKAGE_MANIFESTS], [], ['{update="openshift"} 1', '{update="operator"} 1']),
-        ([], [PACKAGE_MANIFESTS], ['{update="openshift"} 1', '{update="operator"} 1']),
+        # A failed resolution or unpacking shows only to who knows the head of the channel.
+        ([], [PACKAGE_MANIFESTS], []),
     ],
 )
 def test_there_is_no_verdict_without_what_it_rests_on(
@@ -218,7 +219,7 @@ def test_there_is_no_verdict_on_what_is_stale() -> None:
     facts = facts_of(*WELL, sub(), now=NOW)
     stale = facts.later(History(), NOW, frozenset({"catalogsources"}))
     assert (stale.findings.ready(OPERATOR), stale.findings.ready(OPENSHIFT)) == (None, True)
-    stale = facts.later(History(), NOW, frozenset({"packagemanifests"}))
+    stale = facts.later(History(), NOW, frozenset({"infrastructures"}))
     assert stale.findings.ready(OPERATOR) is True
 
 
@@ -303,6 +304,8 @@ def test_severities_and_effects_are_what_the_documentation_says() -> None:
     assert {each.name for each in FINDINGS if each.openshift is Effect.BLOCKS} == {
         "operator_update_running",
         "openshift_update_running",
+        "plan_failed",
+        "unpack_failed",
     }
     assert {each.severity for each in FINDINGS} <= set(Severity)
     assert all(resource in RESOURCES for each in FINDINGS for resource in each.resources)

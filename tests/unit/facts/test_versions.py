@@ -181,7 +181,10 @@ def info(version: str, csv_: str) -> str:
             id="a failed reconcile takes nothing back",
         ),
         pytest.param(
-            [hco("4.18.3", progressing="True", since=BORN + timedelta(seconds=2)), csv("4.18.3")],
+            [
+                hco("4.18.3", progressing="True", since=BORN + timedelta(seconds=2)),
+                csv("4.18.3", at=BORN - timedelta(minutes=5)),
+            ],
             "",
             id="the first installation has completed nothing",
         ),
