@@ -66,7 +66,7 @@ def derive(facts: Facts, recent: Mapping[str, tuple[str, ...]]) -> Findings:
     return Findings(
         tuple(look(facts, each, recent) for each in FINDINGS),
         has_subscriptions=cluster.known(SUBSCRIPTIONS),
-        has_openshift=cluster.known(CLUSTER_VERSIONS),
+        has_openshift=bool(cluster[CLUSTER_VERSIONS]),
     )
 
 

@@ -154,3 +154,43 @@ def test_what_is_asked_for_is_each_subscribed_package_in_its_catalog() -> None:
         Query("openshift-marketplace", "kubevirt-hyperconverged", f"catalog=redhat-operators,{place}"),
     ]
     assert queries(facts_of(sub(), scope=Scope(packages=("gitops",))).cluster) == []
+
+
+def test_what_was_said_before_the_catalog_was_ready_is_no_absence() -> None:
+    """The catalog died, the answer was empty; it is back, but the aggregated API is not."""
+    given = (*INSTALLED, catalog(1000), sub())
+    history = remembered(*given, manifest(NEW, OLD), missing=1200)
+    facts = facts_of(*given, history=history, now=NOW)
+    heard = {PACKAGE_MANIFESTS.plural: NOW - 1100}
+    assert facts.later(history, NOW, heard=heard).catalog.lost is False
+    assert facts.later(history, NOW, heard={PACKAGE_MANIFESTS.plural: NOW - 650}).catalog.lost is True
+
+
+def test_what_is_gone_does_not_come_back_with_the_next_outage() -> None:
+    given = (*INSTALLED, catalog(5000), sub())
+    history = remembered(*given, manifest(NEW, OLD), missing=600)
+    history = facts_of(*given, history=history, now=NOW).observe(history)
+    down = (*INSTALLED, catalog(5, "TRANSIENT_FAILURE"), sub())
+    assert "head_info" not in page_of(*down, families=FAMILIES, history=history, now=NOW + 10)
+
+
+def test_another_catalogs_offer_does_not_count_for_this_one() -> None:
+    history = remembered(*INSTALLED, catalog(5000), sub(), manifest(NEW, OLD))
+    moved = sub()
+    moved["spec"]["source"] = "mirror"
+    assert "head_info" not in page_of(*INSTALLED, moved, families=FAMILIES, history=history, now=NOW)
+
+
+def test_of_two_replicas_the_one_that_asked_last_tells_the_offer() -> None:
+    given = (*INSTALLED, catalog(5000), sub())
+    newer = facts_of(*given, manifest(NEW, OLD), now=NOW)
+    seen = newer.later(History(), NOW, heard={PACKAGE_MANIFESTS.plural: NOW - 10}).observe(History())
+    older = facts_of(*given, manifest(OLD), now=NOW)
+    again = older.later(seen, NOW, heard={PACKAGE_MANIFESTS.plural: NOW - 200}).observe(seen)
+    assert again.text(next(iter(seen.latest))) == seen.text(next(iter(seen.latest)))
+
+
+def test_a_channel_that_tells_no_version_says_nothing() -> None:
+    offer = manifest(NEW)
+    offer["status"]["channels"][0] |= {"entries": [], "currentCSVDesc": {}}
+    assert lost(*INSTALLED, catalog(5000), offer, sub()) == "0"
