@@ -442,8 +442,8 @@ STORIES: Final = (
     ),
     Story(
         "channel-removed",
-        "The catalog drops the channel",
-        ('virt_upgrade_support_violation{violation="no_longer_in_catalog"} 1',),
+        "The catalog drops the channel, which counts after half a minute",
+        ("virt_upgrade_channel_missing_since_timestamp_seconds",),
         channel_removed,
         lead=_LEAD_IN - 5,
     ),

@@ -16,7 +16,8 @@ def test_rests_on_what_the_family_declares() -> None:
     assert known(versions.SUBJECT, "virt_upgrade_version_skew") == (
         "max by (cluster) (virt_upgrade_version_skew and on (cluster, instance) "
         "(min by (cluster, instance) (virt_upgrade_exporter_resource_fresh{"
-        'resource=~"clusterserviceversions|clusterversions|hyperconvergeds|subscriptions"}) == 1))'
+        'resource=~"clusterserviceversions|clusterversions|hyperconvergeds|operatorconditions|subscriptions"}'
+        ") == 1))"
     )
 
 
