@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 
 REQUIRED = 95.0
-PARTS = ("exporter/facts/", "exporter/records/", "exporter/kube/")
+PARTS = (
+    "exporter/facts/",
+    "exporter/records/",
+    "exporter/kube/",
+    "exporter/history/",
+    "exporter/recording/",
+)
 
 
 def main(report: Path) -> int:

@@ -89,3 +89,20 @@ async def test_a_rejected_kubeconfig_is_one_sentence_and_status_2(tmp_path: Path
     assert process.returncode == 2
     assert err.count(b"\n") == 1
     assert err.startswith(f"virt-upgrade-exporter: cannot use the kubeconfig {path}: ".encode())
+
+
+async def test_a_recording_is_replayed_at_a_speed_and_served_to_its_end_and_after() -> None:
+    recording = Path(__file__).parents[1] / "recordings" / "02-manual.jsonl.gz"
+    async with installed("replay", str(recording), "--speed", "500") as running:
+
+        async def over() -> bool:
+            page = await running.metrics()
+            return 'version="4.18.0",minor="4.18"} 1' in page and "pending_update_age_seconds 0\n" in page
+
+        async def said() -> bool:
+            return any("objects of kinds that nobody reads" in line for line in running.lines)
+
+        await eventually(over, "4.18.0 is installed")
+        await eventually(said, "what was skipped is said at the end")
+        assert (await running.end(signal.SIGINT))[0] == 0
+    assert "Traceback" not in "\n".join(running.lines)

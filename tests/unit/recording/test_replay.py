@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import os
 import re
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from exporter.cli import main
 from exporter.recording.lines import Recording, RecordingError
-from exporter.recording.replay import Replay
+from exporter.recording.replay import Replay, serve
 from exporter.service import running
 from exporter.simulator import objects
 from exporter.simulator.script import Deletion, World
@@ -197,6 +200,18 @@ async def test_a_replay_is_served_and_says_that_it_is_not_live(tmp_path: Path) -
     assert "a recording, not a live cluster" in page
     assert "2026-08-21 10:00:00 UTC" in page
     assert (document["source"], document["live"]) == ("replay", False)
+
+
+async def test_played_to_its_end_it_is_served_until_somebody_ends_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    replay = Replay(Recording(MANUAL))
+    serving = asyncio.create_task(serve(replay, 1e5, ("127.0.0.1", 0)))
+    await until(lambda: replay.clock.now == replay.end, "the end")
+    await until(lambda: replay.upcoming is None)
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await serving == 0
+    assert "/metrics for Prometheus" in capsys.readouterr().out
 
 
 def test_copies_of_a_csv_in_other_namespaces_are_left_out(tmp_path: Path) -> None:
