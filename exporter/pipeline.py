@@ -65,7 +65,7 @@ class Pipeline:
         """
         self.scope = scope or Scope()
         self.memory = memory or Keeper(None)
-        self.memory.on_stored = self._mark_timed
+        self.memory.on_stored = self._mark
         self.followers: tuple[Follower[Any], ...] = ()
         self._wall_clock = wall_clock
         self._source = source
@@ -144,7 +144,7 @@ class Pipeline:
     def samples(self) -> dict[Family, list[Sample]]:
         """The facts as samples, with everything that has been received."""
         self.refresh()
-        return self._page.samples(self._facts, self.availability())
+        return self._page.samples(self._facts)
 
     def changed(self, plural: str, received: float | None = None) -> None:
         """Something about a resource has changed; `received` is the loop's time of an event's arrival."""
@@ -161,9 +161,6 @@ class Pipeline:
         """Something about a resource has changed, and nothing else is to be gathered."""
         self._changed.add(plural)
         self.refresh()
-
-    def _mark_timed(self) -> None:
-        self._mark()
 
     def _mark(self) -> None:
         if self._flush_handle is None:
@@ -183,7 +180,7 @@ class Pipeline:
         if changed or self._facts.cluster.availability != availability:
             records = {each.resource.plural: each.store.records for each in self.followers}
             cluster = Cluster(records, self.scope, availability, stale, heard)
-            self._facts = Facts(cluster, self.memory.stored, now, recent=self._facts.recent())
+            self._facts = Facts(cluster, self.memory.stored, now, recent=self._facts.findings.objects)
         else:
             self._facts = self._facts.later(self.memory.stored, now, stale, heard)
         if self.memory.loaded:
@@ -191,7 +188,7 @@ class Pipeline:
             if self.memory.stored is not self._facts.history:
                 # Without a store what was seen counts at once.
                 self._facts = self._facts.later(self.memory.stored, now, stale, heard)
-        self._page.update(self._facts, availability, changed)
+        self._page.update(self._facts, changed)
         self._measure(received)
 
     def _observed(self) -> History:

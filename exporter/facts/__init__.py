@@ -64,16 +64,12 @@ class Facts:
     ) -> Facts:
         """The facts of the same records at a later moment; what rests on the records alone is kept."""
         facts = Facts(
-            replace(self.cluster, stale=stale, heard=heard or {}), history, now, recent=self.recent()
+            replace(self.cluster, stale=stale, heard=heard or {}), history, now, recent=self.findings.objects
         )
         for name in _TIMELESS:
             if name in self.__dict__:
                 facts.__dict__[name] = self.__dict__[name]
         return facts
-
-    def recent(self) -> Mapping[str, tuple[str, ...]]:
-        """Objects of the findings that hold."""
-        return self.findings.objects
 
     def observe(self, history: History) -> History:
         """What is remembered once these facts have been seen: `history` itself when nothing is new."""
@@ -124,7 +120,9 @@ class Facts:
     @cached_property
     def catalog(self) -> catalog.Catalog:
         """What does the catalog offer?"""
-        return catalog.derive(self.cluster, self.history, self.now, self.package, self.rollout, self.versions)
+        return catalog.derive(
+            self.cluster, self.history, self.now, self.subscription, self.rollout, self.versions
+        )
 
     @cached_property
     def pending(self) -> pending.Pending:
@@ -133,7 +131,7 @@ class Facts:
             self.cluster,
             self.history,
             self.now,
-            package=self.package,
+            subscription=self.subscription,
             rollout=self.rollout,
             catalog=self.catalog,
             versions=self.versions,

@@ -21,17 +21,17 @@ import msgspec
 
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
-from exporter.facts.package import Package, identity
+from exporter.facts.package import PLACE, identity
 from exporter.facts.rollout import Rollout
 from exporter.facts.semver import newer, precedence
 from exporter.facts.shared import SUPPORT_VIOLATION
+from exporter.facts.subscription import SubscriptionFacts
 from exporter.facts.versions import Versions
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Query
 from exporter.records.base import unix
 from exporter.records.olm import (
     CATALOG_SOURCES,
-    CLUSTER_SERVICE_VERSIONS,
     OPERATOR_CONDITIONS,
     PACKAGE_MANIFESTS,
     SUBSCRIPTIONS,
@@ -40,7 +40,6 @@ from exporter.records.olm import (
     PackageManifest,
     Subscription,
 )
-from exporter.records.virtualization import HYPERCONVERGEDS
 
 SUBJECT: Final = Subject["Catalog"]("catalog")
 
@@ -52,15 +51,12 @@ MISSED_SECONDS: Final = 30.0
 
 _OFFER: Final = "offer"
 _MISSING: Final = "missing"
-_PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS)
 
 
 @dataclass(frozen=True)
 class Catalog:
     """What this subject knows."""
 
-    source: CatalogSource | None
-    """The catalog that our Subscription names."""
     channel: PackageChannel | None
     """What our channel offers, or offered last; None when nothing is known or it is gone."""
     present: PackageChannel | None
@@ -96,25 +92,23 @@ def derive(
     cluster: Cluster,
     history: History,
     now: float,
-    package: Package,
+    subscription: SubscriptionFacts,
     rollout: Rollout,
     versions: Versions,
 ) -> Catalog:
     """What the catalog offers us."""
-    ours = package.subscription
+    ours = subscription.subscription
     if ours is None:
-        return Catalog(None, None, None, None, False, None, None, "")
+        return Catalog(None, None, None, False, None, None, "")
     memory = f"{identity(ours)}/{ours.source_namespace}.{ours.source}/{ours.channel}"
-    source = _source(cluster, ours)
     present = _channel(cluster, ours)
     asked = cluster.known(PACKAGE_MANIFESTS)
     # While the aggregated API does not answer, what it said last speaks of then.
-    tells = asked and _would_tell(source, cluster.heard.get(PACKAGE_MANIFESTS.plural, now))
+    tells = asked and _would_tell(subscription.catalog, cluster.heard.get(PACKAGE_MANIFESTS.plural, now))
     gone = tells and present is None and _missed(history, memory, now)
     channel = present if present or gone else _remembered(history, memory)
     installed = _installed(rollout, versions)
     return Catalog(
-        source=source,
         channel=channel,
         present=present,
         missing_since=_missing_since(history, memory) if asked and present is None else None,
@@ -146,11 +140,6 @@ def _installed(rollout: Rollout, versions: Versions) -> str:
         return ""
     csv = rollout.installed
     return csv.version if csv and rollout.complete and csv.version else versions.operator.version
-
-
-def _source(cluster: Cluster, ours: Subscription) -> CatalogSource | None:
-    wanted = (ours.source_namespace, ours.source)
-    return next((each for each in cluster[CATALOG_SOURCES] if (each.namespace, each.name) == wanted), None)
 
 
 def _channel(cluster: Cluster, ours: Subscription) -> PackageChannel | None:
@@ -217,7 +206,7 @@ def _is_beyond(channel: PackageChannel, installed: str) -> bool:
     labels=("version", "csv"),
     source="PackageManifest: status.channels[].currentCSV, currentCSVDesc.version",
     requires=(SUBSCRIPTIONS, PACKAGE_MANIFESTS),
-    optional=(CATALOG_SOURCES, *_PLACE),
+    optional=(CATALOG_SOURCES, *PLACE),
     timed=True,
 )
 def _channel_head_info(catalog: Catalog) -> Samples:
@@ -231,7 +220,7 @@ def _channel_head_info(catalog: Catalog) -> Samples:
     "is shown meanwhile is the last one known.",
     source="PackageManifest: status.channels; first seen (remembered)",
     requires=(SUBSCRIPTIONS, PACKAGE_MANIFESTS),
-    optional=(CATALOG_SOURCES, *_PLACE),
+    optional=(CATALOG_SOURCES, *PLACE),
     timed=True,
 )
 def _channel_missing_since(catalog: Catalog) -> Samples:
@@ -244,7 +233,7 @@ def _channel_missing_since(catalog: Catalog) -> Samples:
     "Versions in the channel that are newer than the completed one; not each of them is a step of its own.",
     source="PackageManifest: status.channels[].entries; virt_upgrade_operator_info",
     requires=(SUBSCRIPTIONS, PACKAGE_MANIFESTS),
-    optional=(CATALOG_SOURCES, OPERATOR_CONDITIONS, *_PLACE),
+    optional=(CATALOG_SOURCES, OPERATOR_CONDITIONS, *PLACE),
     timed=True,
 )
 def _versions_behind(catalog: Catalog) -> Samples:
@@ -256,7 +245,7 @@ def _versions_behind(catalog: Catalog) -> Samples:
     SUPPORT_VIOLATION,
     source="PackageManifest: status.channels; CatalogSource: status.connectionState",
     requires=(SUBSCRIPTIONS, PACKAGE_MANIFESTS, CATALOG_SOURCES),
-    optional=_PLACE,
+    optional=PLACE,
     timed=True,
 )
 def _support_violation(catalog: Catalog) -> Samples:

@@ -47,6 +47,12 @@ class Cluster:
     heard: Mapping[str, float] = field(default_factory=dict)
     """Unix time of the last confirmation of each resource's records."""
 
+    def find(self, resource: Resource[RecordT], name: str, namespace: str = "") -> RecordT | None:
+        """The record of this name; None when there is none."""
+        records: Mapping[str, Any] = self.records.get(resource.plural, {})
+        place = (namespace, name)
+        return next((each for each in records.values() if (each.namespace, each.name) == place), None)
+
     def decided(self, *resources: Resource[Any]) -> bool:
         """It is known of each whether there is anything of it; what is absent is empty."""
         return all(

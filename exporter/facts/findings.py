@@ -147,8 +147,8 @@ def _olm_unavailable(facts: Facts) -> Iterator[str]:
     resources=(SUBSCRIPTIONS, CATALOG_SOURCES, *ROLLOUT),
 )
 def _catalog_unhealthy(facts: Facts) -> Iterator[str]:
-    ours, source = facts.package.subscription, facts.catalog.source
-    if ours is not None and (source is None or not source.ready):
+    ours = facts.package.subscription
+    if ours is not None and not facts.subscription.catalog_ready:
         yield f"{ours.source_namespace}/{ours.source}"
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
-from exporter.facts.package import Package
+from exporter.facts.package import PLACE, Package
 from exporter.records.base import Condition, condition
 from exporter.records.olm import (
     CLUSTER_SERVICE_VERSIONS,
@@ -32,7 +32,7 @@ SUBJECT: Final = Subject["Operands"]("operands")
 
 UPGRADEABLE: Final = "Upgradeable"
 EFFECTIVE: Final = "effective"
-_PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
+_PLACE: Final = (*PLACE, SUBSCRIPTIONS)
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,7 @@ def _operator_condition(cluster: Cluster, package: Package) -> tuple[Verdict, ..
     installed = next((csv for csv in package.csvs if csv.has_succeeded), None)
     if installed is None:
         return ()
-    found = next(
-        (
-            each
-            for each in cluster[OPERATOR_CONDITIONS]
-            if (each.namespace, each.name) == (installed.namespace, installed.name)
-        ),
-        None,
-    )
+    found = cluster.find(OPERATOR_CONDITIONS, installed.name, installed.namespace)
     if found is None:
         # OLM asks a CSV without an OperatorCondition nothing.
         return (Verdict(EFFECTIVE, True, ""),)

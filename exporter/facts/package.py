@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, Cluste
 from exporter.records.virtualization import HYPERCONVERGEDS, HyperConverged
 
 RecordT = TypeVar("RecordT", bound=Record)
+
+PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS)
+"""They tell which namespace is the operator's, and so which Subscription is ours."""
 
 
 @dataclass(frozen=True)

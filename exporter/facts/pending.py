@@ -41,7 +41,7 @@ from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package, identity, oldest_first
 from exporter.facts.rollout import Rollout
-from exporter.facts.subscription import referenced_plan
+from exporter.facts.subscription import SubscriptionFacts, referenced_plan
 from exporter.facts.versions import Versions
 from exporter.history.value import History, Name, Observations
 from exporter.records.base import condition, unix
@@ -152,13 +152,13 @@ def derive(
     history: History,
     now: float,
     *,
-    package: Package,
+    subscription: SubscriptionFacts,
     rollout: Rollout,
     catalog: Catalog,
     versions: Versions,
 ) -> Pending:
     """The pending update."""
-    ours, installed = package.subscription, rollout.installed
+    ours, installed = subscription.subscription, rollout.installed
     if ours is None or installed is None:
         return Pending(ours is not None, None, 0.0, stale=False, waits_for_openshift=None)
     names = _Names(ours, installed)
@@ -168,7 +168,8 @@ def derive(
     if target is not None and since is not None:
         # Another clock's time may lie ahead of ours.
         since = min(since, now)
-        cause = target.cause or _cause_without_plan(cluster, ours, catalog, now - since)
+        unhealthy = cluster.decided(CATALOG_SOURCES) and not subscription.catalog_ready
+        cause = target.cause or _cause_without_plan(ours, now - since, unhealthy=unhealthy)
         plan = f"{ours.namespace}/{target.plan.name}" if target.plan else ""
         update = Update(installed.version, target.version, target.csv, plan, cause, since)
     return Pending(
@@ -237,16 +238,14 @@ def _target(
     catalog: Catalog,
 ) -> _Target | None:
     installed = rollout.installed
-    if installed is None or rollout.first:
-        return None
-    if not rollout.complete:
+    if installed is None or not rollout.complete:
         return None
     if rollout.arriving is not None:
         return _arriving(cluster, history, now, ours, installed, rollout.arriving)
     plan = referenced_plan(cluster, ours)
     csv = _csv_of(plan, ours, installed) if plan else ""
     version = _version_of(csv, catalog)
-    if plan is not None and csv and csv != installed.name and not _is_older(version, installed.version):
+    if plan is not None and csv and csv != installed.name and not semver.newer(installed.version, version):
         return _Target(csv, version, _cause_of_plan(plan), plan=plan)
     if (missing := _missing_plan(history, now, _Names(ours, installed))) is not None:
         return _Target(missing.csv, missing.version, missing.cause)
@@ -297,10 +296,6 @@ def _version_of(csv: str, catalog: Catalog) -> str:
     return listed or semver.of_csv(csv)
 
 
-def _is_older(version: str, installed: str) -> bool:
-    return semver.newer(installed, version)
-
-
 def _cause_of_plan(plan: InstallPlan) -> str:
     if plan.failed:
         return PLAN_FAILED
@@ -313,12 +308,11 @@ def _cause_of_plan(plan: InstallPlan) -> str:
     return NOT_STARTED
 
 
-def _cause_without_plan(cluster: Cluster, ours: Subscription, catalog: Catalog, age: float) -> str:
+def _cause_without_plan(ours: Subscription, age: float, *, unhealthy: bool) -> str:
     def holds(type_: str) -> bool:
         found = condition(ours.conditions, type_)
         return found is not None and found.is_true
 
-    unhealthy = cluster.decided(CATALOG_SOURCES) and (catalog.source is None or not catalog.source.ready)
     if holds("BundleUnpackFailed"):
         return UNPACK_FAILED
     if unhealthy or holds("CatalogSourcesUnhealthy"):

@@ -132,7 +132,8 @@ def _has_arrived(cluster: Cluster, hyperconverged: HyperConverged | None, csv: C
         return True
     if hyperconverged.operator_version != version_of(csv):
         return False
-    said = _said(cluster, csv)
+    found = cluster.find(OPERATOR_CONDITIONS, csv.name, csv.namespace)
+    said = condition(found.conditions, "Upgradeable") if found else None
     made, created = unix(hyperconverged.metadata.creation_timestamp), unix(csv.metadata.creation_timestamp)
     progressing = condition(hyperconverged.conditions, "Progressing")
     if progressing is None or not progressing.is_false:
@@ -141,7 +142,9 @@ def _has_arrived(cluster: Cluster, hyperconverged: HyperConverged | None, csv: C
             return False
         again = _after(progressing, unix(said.last_transition_time))
         return again and _after(said, made) and _after(said, created)
-    return _after(progressing, created, or_at=True) or _is_settled(cluster, csv)
+    if _after(progressing, created, or_at=True) or found is None:
+        return True
+    return said is not None and _is_settled(said, csv)
 
 
 def _after(entry: Condition, moment: float | None, *, or_at: bool = False) -> bool:
@@ -150,22 +153,6 @@ def _after(entry: Condition, moment: float | None, *, or_at: bool = False) -> bo
     return since is not None and moment is not None and (since > moment or (or_at and since == moment))
 
 
-def _said(cluster: Cluster, csv: ClusterServiceVersion) -> Condition | None:
-    """The operator's word to OLM about the next update."""
-    return condition(_operator_condition(cluster, csv), "Upgradeable")
-
-
-def _operator_condition(cluster: Cluster, csv: ClusterServiceVersion) -> list[Condition] | None:
-    place = (csv.namespace, csv.name)
-    found = (each for each in cluster[OPERATOR_CONDITIONS] if (each.namespace, each.name) == place)
-    return next((each.conditions for each in found), None)
-
-
-def _is_settled(cluster: Cluster, csv: ClusterServiceVersion) -> bool:
-    """The operator says that it is not, or not any more, upgrading to this version."""
-    if _operator_condition(cluster, csv) is None:
-        return True
-    said = _said(cluster, csv)
-    if said is None:
-        return False
+def _is_settled(said: Condition, csv: ClusterServiceVersion) -> bool:
+    """The operator is not, or not any more, upgrading to this version."""
     return said.reason not in _STILL_UPGRADING or _after(said, unix(csv.first_succeeded))

@@ -21,20 +21,18 @@ from typing import Final
 
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject, stateset
-from exporter.facts.package import Package, identity
+from exporter.facts.package import PLACE, Package, identity
 from exporter.facts.shared import SUPPORT_VIOLATION
 from exporter.history.value import History, Name, Observations
 from exporter.records.base import Condition, condition, unix
 from exporter.records.olm import (
     CATALOG_SOURCES,
-    CLUSTER_SERVICE_VERSIONS,
     INSTALL_PLANS,
     SUBSCRIPTIONS,
     CatalogSource,
     InstallPlan,
     Subscription,
 )
-from exporter.records.virtualization import HYPERCONVERGEDS
 
 SUBJECT: Final = Subject["SubscriptionFacts"]("subscription")
 
@@ -51,8 +49,6 @@ DEPRECATIONS: Final = (
 )
 
 _CONDITION: Final = "condition"
-_PLACE: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS)
-"""They tell which namespace is the operator's, and so which Subscription is ours."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,11 @@ class SubscriptionFacts:
         status = self.subscription.status if self.subscription else None
         state = (status.state if status else None) or NO_STATE
         return state if state in STATES else NO_STATE
+
+    @property
+    def catalog_ready(self) -> bool:
+        """OLM is connected to the catalog that the Subscription names."""
+        return self.catalog is not None and self.catalog.ready
 
     @property
     def configured_approval(self) -> str:
@@ -99,14 +100,7 @@ def derive(cluster: Cluster, history: History, package: Package) -> Subscription
     subscription = package.subscription
     if subscription is None:
         return SubscriptionFacts(package.subscriptions, None, "", None, ())
-    catalog = next(
-        (
-            source
-            for source in cluster[CATALOG_SOURCES]
-            if (source.namespace, source.name) == (subscription.source_namespace, subscription.source)
-        ),
-        None,
-    )
+    catalog = cluster.find(CATALOG_SOURCES, subscription.source, subscription.source_namespace)
     return SubscriptionFacts(
         package.subscriptions,
         subscription,
@@ -194,7 +188,7 @@ def _subscriptions(facts: SubscriptionFacts) -> Samples:
     labels=("operator_namespace", "subscription", "package", "channel", "source", "source_namespace"),
     source="Subscription: metadata, spec",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _subscription_info(facts: SubscriptionFacts) -> Samples:
     if ours := facts.subscription:
@@ -209,7 +203,7 @@ def _subscription_info(facts: SubscriptionFacts) -> Samples:
     labels=("state",),
     source="Subscription: status.state",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _subscription_state(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
@@ -222,7 +216,7 @@ def _subscription_state(facts: SubscriptionFacts) -> Samples:
     labels=("scope", "strategy"),
     source="Subscription: spec.installPlanApproval; InstallPlan: spec.approval, spec.approved",
     requires=(SUBSCRIPTIONS,),
-    optional=(INSTALL_PLANS, *_PLACE),
+    optional=(INSTALL_PLANS, *PLACE),
 )
 def _approval_strategy(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
@@ -235,7 +229,7 @@ def _approval_strategy(facts: SubscriptionFacts) -> Samples:
     "1 when the update channel is the recommended one.",
     source="Subscription: spec.channel",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _channel_recommended(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
@@ -246,7 +240,7 @@ def _channel_recommended(facts: SubscriptionFacts) -> Samples:
     SUPPORT_VIOLATION,
     source="virt_upgrade_channel_recommended",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _support_violation(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
@@ -259,7 +253,7 @@ def _support_violation(facts: SubscriptionFacts) -> Samples:
     labels=("type", "reason"),
     source="Subscription: status.conditions",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _subscription_condition(facts: SubscriptionFacts) -> Samples:
     for each in facts.subscription.conditions if facts.subscription else ():
@@ -274,7 +268,7 @@ def _subscription_condition(facts: SubscriptionFacts) -> Samples:
     labels=("type",),
     source="Subscription: status.conditions; first seen (remembered)",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
     timed=True,
 )
 def _subscription_condition_since(facts: SubscriptionFacts) -> Samples:
@@ -288,7 +282,7 @@ def _subscription_condition_since(facts: SubscriptionFacts) -> Samples:
     labels=("scope",),
     source="Subscription: status.conditions[PackageDeprecated, ChannelDeprecated, BundleDeprecated]",
     requires=(SUBSCRIPTIONS,),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _deprecated(facts: SubscriptionFacts) -> Samples:
     if facts.subscription:
@@ -302,12 +296,11 @@ def _deprecated(facts: SubscriptionFacts) -> Samples:
     labels=("catalog", "catalog_namespace"),
     source="CatalogSource: status.connectionState.lastObservedState",
     requires=(SUBSCRIPTIONS, CATALOG_SOURCES),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _catalog_source_ready(facts: SubscriptionFacts) -> Samples:
     if ours := facts.subscription:
-        ready = facts.catalog is not None and facts.catalog.ready
-        yield (ours.source, ours.source_namespace), float(ready)
+        yield (ours.source, ours.source_namespace), float(facts.catalog_ready)
 
 
 @SUBJECT.gauge(
@@ -316,7 +309,7 @@ def _catalog_source_ready(facts: SubscriptionFacts) -> Samples:
     labels=("catalog", "catalog_namespace"),
     source="CatalogSource: status.latestImageRegistryPoll",
     requires=(SUBSCRIPTIONS, CATALOG_SOURCES),
-    optional=_PLACE,
+    optional=PLACE,
 )
 def _catalog_source_last_poll(facts: SubscriptionFacts) -> Samples:
     if facts.catalog is not None:

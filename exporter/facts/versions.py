@@ -45,8 +45,6 @@ REPORTED_OPERATORS: Final = (
 )
 """OpenShift's operators without which the virtualization operator cannot be updated or nodes not drained."""
 
-_OPERATOR_RESOURCES: Final = ROLLOUT
-
 
 @dataclass(frozen=True)
 class OpenShift:
@@ -102,8 +100,8 @@ class Versions:
 
 def derive(cluster: Cluster, package: Package, rollout: Rollout) -> Versions:
     """Versions, topology and the health of the operators an update rests on."""
-    version = next((each for each in cluster[CLUSTER_VERSIONS] if each.name == "version"), None)
-    infrastructure = next((each for each in cluster[INFRASTRUCTURES] if each.name == "cluster"), None)
+    version = cluster.find(CLUSTER_VERSIONS, "version")
+    infrastructure = cluster.find(INFRASTRUCTURES, "cluster")
     status = infrastructure.status if infrastructure else None
     return Versions(
         openshift=_openshift(version) if version else None,
@@ -222,7 +220,7 @@ def _openshift_operator_available(versions: Versions) -> Samples:
     "Version of OpenShift Virtualization that is completely rolled out.",
     labels=("operator_namespace", "package", "csv", "version", "minor"),
     source="HyperConverged: status.versions[operator]; else ClusterServiceVersion: spec.version",
-    optional=_OPERATOR_RESOURCES,
+    optional=ROLLOUT,
     timed=True,
 )
 def _operator_info(versions: Versions) -> Samples:
@@ -236,7 +234,7 @@ def _operator_info(versions: Versions) -> Samples:
     "Minor of OpenShift Virtualization minus minor of OpenShift: 0 is supported, negative is behind.",
     source="virt_upgrade_operator_info, virt_upgrade_openshift_info",
     requires=(CLUSTER_VERSIONS,),
-    optional=_OPERATOR_RESOURCES,
+    optional=ROLLOUT,
     timed=True,
 )
 def _version_skew(versions: Versions) -> Samples:
@@ -248,7 +246,7 @@ def _version_skew(versions: Versions) -> Samples:
     SUPPORT_VIOLATION,
     source="virt_upgrade_version_skew",
     requires=(CLUSTER_VERSIONS,),
-    optional=_OPERATOR_RESOURCES,
+    optional=ROLLOUT,
     timed=True,
 )
 def _support_violation(versions: Versions) -> Samples:
@@ -260,7 +258,7 @@ def _support_violation(versions: Versions) -> Samples:
     CONDITION_SINCE,
     source="ClusterVersion version: completionTime of the first Completed entry of the present minor",
     requires=(CLUSTER_VERSIONS,),
-    optional=_OPERATOR_RESOURCES,
+    optional=ROLLOUT,
     timed=True,
 )
 def _condition_since(versions: Versions) -> Samples:

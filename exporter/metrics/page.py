@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.facts import Facts, Published
-from exporter.facts.cluster import Availability
 from exporter.facts.family import Family, Rule, Sample
 from exporter.metrics.exposition import Format, header, render
 
@@ -26,13 +25,10 @@ class _Part:
     published: Published
     rule: Rule[Any]
 
-    def samples(self, facts: Facts, availability: Mapping[str, Availability]) -> list[Sample]:
-        known = all(availability.get(each.plural) is Availability.KNOWN for each in self.rule.requires)
-        decided = all(
-            availability.get(each.plural, Availability.UNKNOWN) is not Availability.UNKNOWN
-            for each in self.rule.optional
-        )
-        samples = list(self.rule.samples(self.published.facts(facts))) if known and decided else []
+    def samples(self, facts: Facts) -> list[Sample]:
+        cluster = facts.cluster
+        shown = cluster.known(*self.rule.requires) and cluster.decided(*self.rule.optional)
+        samples = list(self.rule.samples(self.published.facts(facts))) if shown else []
         wanted = len(self.rule.family.labels)
         if any(len(values) != wanted for values, _ in samples):
             raise ValueError(f"a sample has not {wanted} labels")
@@ -60,23 +56,21 @@ class FactsPage:
         """Every family with the rules that fill it."""
         return {family: [part.rule for part in parts] for family, parts in self._parts.items()}
 
-    def update(
-        self, facts: Facts, availability: Mapping[str, Availability], changed: Iterable[str] | None = None
-    ) -> None:
+    def update(self, facts: Facts, changed: Iterable[str] | None = None) -> None:
         """Render again what rests on a changed resource, on time or on memory; all without `changed`."""
         names = None if changed is None else set(changed)
         for family, parts in self._parts.items():
             rests_on = {resource.plural for part in parts for resource in part.rule.reads}
             timed = any(part.rule.timed for part in parts)
             if names is None or timed or not names.isdisjoint(rests_on):
-                self._lines[family] = self._render(family, parts, facts, availability)
+                self._lines[family] = self._render(family, parts, facts)
 
-    def samples(self, facts: Facts, availability: Mapping[str, Availability]) -> dict[Family, list[Sample]]:
+    def samples(self, facts: Facts) -> dict[Family, list[Sample]]:
         """The samples of all families that have any."""
         found: dict[Family, list[Sample]] = {}
         for family, parts in self._parts.items():
             for part in parts:
-                if samples := self._safely(family, part, facts, availability):
+                if samples := self._safely(family, part, facts):
                     found.setdefault(family, []).extend(samples)
         return found
 
@@ -84,20 +78,12 @@ class FactsPage:
         """All families that have samples."""
         return "".join(header(family, format_) + lines for family, lines in self._lines.items() if lines)
 
-    def _render(
-        self,
-        family: Family,
-        parts: list[_Part],
-        facts: Facts,
-        availability: Mapping[str, Availability],
-    ) -> str:
-        return "".join(render(family, self._safely(family, part, facts, availability)) for part in parts)
+    def _render(self, family: Family, parts: list[_Part], facts: Facts) -> str:
+        return "".join(render(family, self._safely(family, part, facts)) for part in parts)
 
-    def _safely(
-        self, family: Family, part: _Part, facts: Facts, availability: Mapping[str, Availability]
-    ) -> list[Sample]:
+    def _safely(self, family: Family, part: _Part, facts: Facts) -> list[Sample]:
         try:
-            return part.samples(facts, availability)
+            return part.samples(facts)
         except Exception as error:
             self.rule_errors[family.name] += 1
             report = (family.name, repr(error))

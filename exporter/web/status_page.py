@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from exporter import __version__
 from exporter.facts import Facts, pending, semver
-from exporter.facts.cluster import Availability
 from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
 from exporter.kube.follower import Follower
@@ -91,26 +90,26 @@ class _Section:
 
     about: str
     resources: tuple[Resource[Any], ...]
-    statements: Callable[[Facts, Mapping[str, Availability]], Iterator[Statement]]
+    statements: Callable[[Facts], Iterator[Statement]]
 
 
 def _statements(pipeline: Pipeline, watching: Watching) -> Iterator[Statement]:
-    availability = pipeline.availability()
+    facts = pipeline.facts
     followers = {each.resource.plural: each for each in watching.followers}
     yield from _first(pipeline, watching)
-    yield from _verdicts(pipeline.facts)
+    yield from _verdicts(facts)
     for section in _SECTIONS:
         rests_on = [followers[each.plural] for each in section.resources]
         unknown = [
             f"{each.resource.plural} is {each.status.state}"
             for each in rests_on
-            if availability[each.resource.plural] is Availability.UNKNOWN
+            if not facts.cluster.decided(each.resource)
         ]
         if unknown:
             yield NOTE, section.about, f"Not known: {', '.join(unknown)}."
             continue
         old = not all(each.fresh(watching.now) for each in rests_on)
-        for how, about, sentence in section.statements(pipeline.facts, availability):
+        for how, about, sentence in section.statements(facts):
             yield (OLD if old else how), about, sentence
 
 
@@ -159,7 +158,7 @@ _WAITS_FOR: Final = {
 }
 
 
-def _pending(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _pending(facts: Facts) -> Iterator[Statement]:
     found = facts.pending
     if not found.subscribed:
         return
@@ -179,7 +178,7 @@ def _list(followers: Iterable[Follower[Any]]) -> str:
     return ", ".join(each.resource.plural for each in followers)
 
 
-def _openshift(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
+def _openshift(facts: Facts) -> Iterator[Statement]:
     openshift, topology = facts.versions.openshift, facts.versions.topology
     if openshift:
         where = f", channel {openshift.channel}" if openshift.channel else ", no update channel set"
@@ -187,13 +186,13 @@ def _openshift(facts: Facts, availability: Mapping[str, Availability]) -> Iterat
             f"; control plane {topology.control_plane}, workers {topology.infrastructure}" if topology else ""
         )
         yield GOOD, "OpenShift", f"{openshift.version}{where}{built}."
-    elif availability[CLUSTER_VERSIONS.plural] is Availability.ABSENT:
+    elif not facts.cluster.known(CLUSTER_VERSIONS):
         yield NOTE, "OpenShift", "This cluster is no OpenShift."
     else:
         yield NOTE, "OpenShift", "The version is not known."
 
 
-def _virtualization(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _virtualization(facts: Facts) -> Iterator[Statement]:
     operator = facts.versions.operator
     if operator is None:
         yield NOTE, "Virtualization", f"OpenShift Virtualization is not completely installed{_where(facts)}."
@@ -206,7 +205,7 @@ def _where(facts: Facts) -> str:
     return f" in namespace {namespace}, which is the only one looked at" if namespace else " here"
 
 
-def _pair(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _pair(facts: Facts) -> Iterator[Statement]:
     versions = facts.versions
     if versions.openshift and versions.operator and versions.skew is not None:
         openshift = versions.openshift
@@ -225,15 +224,15 @@ def _skew(skew: int, operator: str, openshift: str, since: float | None) -> Stat
     return (NOTE if skew == -1 else BAD), "Supported pair", text
 
 
-def _operators(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _operators(facts: Facts) -> Iterator[Statement]:
     for name, available in facts.versions.operators_available:
         if not available:
             yield BAD, name, "OpenShift's operator is not available; updates rest on it."
 
 
-def _subscription(facts: Facts, availability: Mapping[str, Availability]) -> Iterator[Statement]:
+def _subscription(facts: Facts) -> Iterator[Statement]:
     about = facts.subscription
-    if availability[SUBSCRIPTIONS.plural] is Availability.ABSENT:
+    if not facts.cluster.known(SUBSCRIPTIONS):
         yield NOTE, "Subscription", "The Operator Lifecycle Manager is not installed in this cluster."
     elif about.subscription is None:
         yield BAD, "Subscription", f"There is none{_where(facts)}: OpenShift Virtualization gets no updates."
@@ -242,7 +241,7 @@ def _subscription(facts: Facts, availability: Mapping[str, Availability]) -> Ite
         yield BAD, "Subscription", text
 
 
-def _channel(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _channel(facts: Facts) -> Iterator[Statement]:
     if ours := facts.subscription.subscription:
         if facts.subscription.channel_recommended:
             yield GOOD, "Channel", f"{ours.channel or 'the default channel'}, as recommended."
@@ -250,7 +249,7 @@ def _channel(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]
             yield BAD, "Channel", f"{ours.channel}: only {RECOMMENDED_CHANNEL} is supported."
 
 
-def _approval(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _approval(facts: Facts) -> Iterator[Statement]:
     about = facts.subscription
     if about.subscription is None:
         return
@@ -264,7 +263,7 @@ def _approval(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement
         yield NOTE, "Approval", text
 
 
-def _catalog(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _catalog(facts: Facts) -> Iterator[Statement]:
     about = facts.subscription
     ours = about.subscription
     if ours is None:
@@ -284,7 +283,7 @@ def _catalog(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]
         yield (BAD if facts.catalog.lost else NOTE), "Catalog", f"{ours.source} {gone}{kept}."
 
 
-def _conditions(facts: Facts, _: Mapping[str, Availability]) -> Iterator[Statement]:
+def _conditions(facts: Facts) -> Iterator[Statement]:
     ours = facts.subscription.subscription
     for condition in ours.conditions if ours else ():
         if condition.type and condition.is_true:

@@ -55,9 +55,7 @@ def page_of(
     availability |= {resource.plural: Availability.ABSENT for resource in absent}
     availability |= {resource.plural: Availability.UNKNOWN for resource in unknown}
     page = FactsPage(SUBJECTS)
-    page.update(
-        facts_of(*objects, scope=scope, availability=availability, history=history, now=now), availability
-    )
+    page.update(facts_of(*objects, scope=scope, availability=availability, history=history, now=now))
     assert not page.rule_errors.total()
     wanted = tuple(f"virt_upgrade_{name}" for name in families)
     lines = [line for line in page.render(Format.TEXT).splitlines(keepends=True) if not line.startswith("#")]

@@ -71,7 +71,7 @@ def test_an_observer_always_knows_what_it_saw_last(steps: list[tuple[int, bool, 
         assert latest.holds is holds
         assert len(episodes.notes) <= NOTES_LIMIT
         if holds and not before.holds:
-            gap = min(now, told if told is not None and told > ended else now) - ended
+            gap = min(now, told if told is not None and told >= ended else now) - ended
             assert latest.since is not None
             if quiet:
                 assert latest.since == (now if told is None else told)

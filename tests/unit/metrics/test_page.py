@@ -16,7 +16,10 @@ from exporter.metrics.reference import reference
 from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS
 
 KNOWN, ABSENT, UNKNOWN = Availability.KNOWN, Availability.ABSENT, Availability.UNKNOWN
-EMPTY = Facts(Cluster())
+
+
+def facts_with(availability: dict[str, Availability]) -> Facts:
+    return Facts(Cluster(availability=availability))
 
 
 def one(subject: Subject[int], value: int = 7) -> FactsPage:
@@ -43,7 +46,7 @@ def test_a_family_is_there_while_it_can_be_true(
         yield (), value
 
     page = one(subject)
-    page.update(EMPTY, {"subscriptions": required, "catalogsources": optional})
+    page.update(facts_with({"subscriptions": required, "catalogsources": optional}))
     expected = "# HELP virt_upgrade_x X.\n# TYPE virt_upgrade_x gauge\nvirt_upgrade_x 7\n"
     assert page.render(Format.TEXT) == (expected if shown else "")
 
@@ -64,9 +67,9 @@ def test_only_what_rests_on_a_change_is_rendered_again() -> None:
 
     page = one(subject)
     available = {"subscriptions": KNOWN, "catalogsources": ABSENT}
-    page.update(EMPTY, available)
-    page.update(EMPTY, available, ["catalogsources"])
-    page.update(EMPTY, available, ["nodes"])
+    page.update(facts_with(available))
+    page.update(facts_with(available), ["catalogsources"])
+    page.update(facts_with(available), ["nodes"])
     assert rendered == ["x", "y", "y"]
 
 
@@ -90,8 +93,8 @@ def test_a_rule_that_fails_costs_its_own_samples_and_is_logged_once(
         yield ("good",), value
 
     page = one(subject)
-    page.update(EMPTY, {})
-    page.update(EMPTY, {})
+    page.update(facts_with({}))
+    page.update(facts_with({}))
     assert page.render(Format.TEXT).endswith('virt_upgrade_shared{part="good"} 7\n')
     assert page.rule_errors["virt_upgrade_shared"] == 4
     assert [record.message for record in caplog.records] == [

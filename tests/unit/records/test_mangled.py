@@ -272,7 +272,7 @@ def test_a_cluster_with_a_mangled_object_has_facts_and_a_page(resource: Resource
             # First with nothing remembered, then with what was seen.
             for now in (NOW, NOW + 1):
                 facts = Facts(cluster, seen, now)
-                page.update(facts, availability)
+                page.update(facts)
                 assert not page.rule_errors.total()
                 assert all(found.known for found in facts.findings.found)
                 seen = facts.observe(seen)

@@ -88,7 +88,7 @@ def test_a_damaged_object_is_read_or_refused_and_the_rules_stand_it(
     # What is first seen leads to findings, whose beginning is seen next; then nothing is new.
     for now in (NOW, NOW + 1, NOW + 2):
         facts = Facts(cluster, seen, now)
-        page.update(facts, availability)
+        page.update(facts)
         assert all(found.known for found in facts.findings.found)
         seen, before = facts.observe(seen), seen
     assert seen is before
