@@ -8,7 +8,7 @@ STAMP := $(VENV)/.made
 RUN_STAMP := $(VENV)/.made-to-run
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint types unit test soak tools docs rules dashboards generated clean
+.PHONY: help demo check lint types unit test soak bench tools docs rules dashboards generated clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: lint types tools ## everything this machine permits, on real servers too
 
 soak: $(STAMP) ## what is too long for every day: weeks, every fault in every story (half an hour)
 	$(BIN)/python -m tests.soak
+
+bench: $(STAMP) ## CPU, memory and delays beside kube-state-metrics (three quarters of an hour; VMS=n, ROUNDS=n)
+	$(BIN)/python -m bench $(if $(VMS),--vms $(VMS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 tools: $(STAMP) ## build and fetch the servers of the tests (kube-apiserver takes 8 minutes once)
 	$(BIN)/python -m tests.tools

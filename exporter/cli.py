@@ -30,6 +30,7 @@ SERVE_OPTIONS: Final = (
     config.STATE_CONFIGMAP,
     config.STATE_FILE,
     config.STATE_NONE,
+    config.MAX_VM_SERIES,
     config.LOG_LEVEL,
     config.LOG_FORMAT,
 )
@@ -202,6 +203,7 @@ def _serve(settings: Mapping[str, Any]) -> int:
             scope=_scope(settings),
             address=config.listen_address(settings[config.LISTEN_ADDRESS.name]),
             state=_state(settings),
+            max_vm_series=int(settings[config.MAX_VM_SERIES.name]),
             revision=os.environ.get(REVISION_VARIABLE, ""),
         )
     )

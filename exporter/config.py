@@ -18,8 +18,10 @@ import yaml
 
 from exporter.facts.cluster import PACKAGES
 from exporter.logs import FORMATS, LEVELS
+from exporter.metrics.bulk import DEFAULT_LIMIT
 
 DEFAULT_PORT: Final = 9480
+NUMBER: Final = "a number"
 
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -89,6 +91,14 @@ STATE_FILE: Final = Option(
     metavar="FILE",
 )
 STATE_NONE: Final = Option("state.none", "keep it in memory only", switch=True)
+MAX_VM_SERIES: Final = Option(
+    "max-vm-series",
+    "most series of single VMs; of more VMs that need attention those that would hold a drain come first",
+    default=str(DEFAULT_LIMIT),
+    metavar="N",
+    pattern="[0-9]{1,9}",
+    kind=NUMBER,
+)
 LOG_LEVEL: Final = Option("log.level", "least severity to log", default="info", choices=LEVELS)
 LOG_FORMAT: Final = Option("log.format", "format of the log", default="text", choices=FORMATS)
 
@@ -166,6 +176,9 @@ def check(option: Option, value: str) -> None:
 
 
 def _text(name: str, option: Option, value: object) -> str:
+    if option.kind == NUMBER and isinstance(value, int) and not isinstance(value, bool):
+        # A number in the file is written without quotes.
+        value = str(value)
     if not isinstance(value, str) or not re.fullmatch(option.pattern, value):
         raise ConfigError(f"{name} must be {option.kind}, not {value!r}")
     return value

@@ -4,6 +4,10 @@ Followers fill stores; what changed is gathered for a few milliseconds, then the
 derived anew and their families rendered. What is seen for the first time is remembered; facts rest on what
 the store has taken. A scrape never waits for any of that: whatever has been received is on the page it
 gets, at the moment of the scrape.
+
+An event about a VM costs that VM: the other facts wait for the next scrape or tick, unless the event begins
+or ends something that is to be remembered. Where thousands of VMs have to be derived at once, after a list,
+that is done in turns, and what rests on them counts as unknown until the first time is over.
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 from typing import Any, Final
 
-from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog
+from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog, machines, workload_update
 from exporter.facts.cluster import Availability, Cluster, Scope
 from exporter.facts.family import Family, Sample
+from exporter.facts.machines import Machines
 from exporter.history.keeper import Keeper
 from exporter.history.value import History
 from exporter.kube.client import Client
@@ -28,9 +33,13 @@ from exporter.kube.reflector import Reflector
 from exporter.kube.resource import Query, Resource
 from exporter.kube.status import ReflectorSettings, State
 from exporter.kube.store import Delta
+from exporter.metrics.bulk import DEFAULT_LIMIT
 from exporter.metrics.exposition import Format
+from exporter.metrics.gzipping import compress, member
 from exporter.metrics.page import FactsPage
 from exporter.metrics.selfmonitoring import SelfMonitoring, Watching
+from exporter.records.base import BulkRecord
+from exporter.records.machines import VIRTUAL_MACHINE_INSTANCES
 from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS
 
 log = logging.getLogger(__name__)
@@ -40,6 +49,30 @@ GATHER_SECONDS: Final = 0.01
 
 TICK_SECONDS: Final = 5.0
 """What changes with time alone is noticed this often, if nobody asks."""
+
+TURN_SECONDS: Final = 0.01
+"""VMs are derived for so long at a time while others wait for their turn."""
+
+_AT_A_TIME: Final = 20
+"""VMs derived between two looks at the clock."""
+
+_MACHINES: Final = frozenset(each.plural for each in machines.READS)
+
+
+class _Records(Mapping[str, Mapping[str, BulkRecord]]):
+    """The records of all resources, as they are at the moment of the look."""
+
+    def __init__(self, followers: Iterable[Follower[Any]]) -> None:
+        self._followers = {each.resource.plural: each for each in followers}
+
+    def __getitem__(self, plural: str) -> Mapping[str, BulkRecord]:
+        return self._followers[plural].store.records
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._followers)
+
+    def __len__(self) -> int:
+        return len(self._followers)
 
 
 class Pipeline:
@@ -53,6 +86,8 @@ class Pipeline:
         source: str = "cluster",
         revision: str = "",
         wall_clock: Callable[[], float] = time.time,
+        max_vm_series: int = DEFAULT_LIMIT,
+        turn: float = float("inf"),
     ) -> None:
         """A pipeline without followers.
 
@@ -62,6 +97,8 @@ class Pipeline:
             source: cluster, simulator or replay.
             revision: commit the program was built from.
             wall_clock: Unix time.
+            max_vm_series: series of single VMs, at most.
+            turn: seconds for which VMs may be derived before others get their turn.
         """
         self.scope = scope or Scope()
         self.memory = memory or Keeper(None)
@@ -70,7 +107,13 @@ class Pipeline:
         self._wall_clock = wall_clock
         self._source = source
         self._revision = revision
-        self._page = FactsPage(SUBJECTS)
+        self._turn = turn
+        self._machines = Machines()
+        self._alarms: frozenset[str] = frozenset()
+        self._digested: set[str] = set()
+        """Resources whose first list has gone into the facts of VMs."""
+        self._urgent = False
+        self._page = FactsPage(SUBJECTS, max_vm_series)
         self._self_monitoring = SelfMonitoring(self.watching)
         self._facts = Facts(Cluster(scope=self.scope))
         self._changed: set[str] = set()
@@ -120,6 +163,7 @@ class Pipeline:
             followers=self.followers,
             rule_errors=self._page.rule_errors,
             memory=self.memory,
+            omitted=self._page.omitted,
         )
 
     def missing(self) -> list[str]:
@@ -131,65 +175,130 @@ class Pipeline:
         """What can be known of each resource."""
         if not self.memory.loaded:
             return {}
-        return {each.resource.plural: _availability(each) for each in self.followers}
+        return {
+            each.resource.plural: Availability.UNKNOWN
+            if each.resource.plural in _MACHINES - self._digested
+            else _availability(each)
+            for each in self.followers
+        }
 
     def scrape(self, format_: Format) -> bytes:
         """The whole page, with everything that has been received."""
         self.refresh()
+        return self._page.render_bulk(format_) + self._rest(format_)
+
+    async def scrape_gzip(self, format_: Format) -> bytes:
+        """The same, compressed."""
+        self.refresh()
+        for compress_some in self._page.to_compress():
+            compress_some()
+            # Others get their turn; what they change is compressed at the end, with everything received.
+            await asyncio.sleep(0)
+        self.refresh()
+        return member((self._page.segment(format_), compress(self._rest(format_))))
+
+    def _rest(self, format_: Format) -> bytes:
         end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
-        page = self._page.render(format_) + self._self_monitoring.render(format_) + end
+        page = self._page.render_few(format_) + self._self_monitoring.render(format_) + end
         # JSON may hold half of a surrogate pair, which is no text: it must not cost the page.
         return page.encode(errors="replace")
 
-    def samples(self) -> dict[Family, list[Sample]]:
-        """The facts as samples, with everything that has been received."""
+    def samples(self, *, bulk: bool = True) -> dict[Family, list[Sample]]:
+        """The facts as samples, with everything that has been received; those of single VMs if `bulk`."""
         self.refresh()
-        return self._page.samples(self._facts)
+        return self._page.samples(self._facts, bulk=bulk)
 
-    def changed(self, plural: str, received: float | None = None) -> None:
-        """Something about a resource has changed; `received` is the loop's time of an event's arrival."""
+    def changed(self, plural: str, deltas: Iterable[Delta], received: float | None = None) -> None:
+        """Objects of a resource have changed; `received` is the loop's time of an event's arrival."""
         if received is not None:
             self._received.append(received)
+        self.note_change(plural, deltas, by_watch=received is not None)
+        self._mark()
+
+    def state_changed(self, plural: str) -> None:
+        """What can be known of a resource may have changed."""
+        self._urgent = True
         self._changed.add(plural)
         self._mark()
 
-    def note_change(self, plural: str) -> None:
-        """Something about a resource has changed; somebody will call `refresh`."""
+    def note_change(self, plural: str, deltas: Iterable[Delta] = (), *, by_watch: bool = True) -> None:
+        """Objects of a resource have changed; somebody will call `refresh`."""
         self._changed.add(plural)
+        if plural in _MACHINES:
+            self._machines.apply(plural, deltas, self._wall_clock() if by_watch else None)
+        self._urgent = self._urgent or plural not in machines.BULK
 
-    def changed_now(self, plural: str) -> None:
-        """Something about a resource has changed, and nothing else is to be gathered."""
-        self._changed.add(plural)
-        self.refresh()
-
-    def _mark(self) -> None:
+    def _mark(self, after: float = GATHER_SECONDS) -> None:
         if self._flush_handle is None:
-            self._flush_handle = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.refresh)
+            self._flush_handle = asyncio.get_running_loop().call_later(after, self._flush)
+
+    def _flush(self) -> None:
+        """Take in what has been gathered; all facts only if something else than VMs is concerned."""
+        self._flush_handle = None
+        done = self._work()
+        if self._urgent or (done and self._machines.alarms != self._alarms):
+            self.refresh()
+        elif done:
+            self._measure()
+        if self._machines.has_work:
+            self._mark(0.0)
+
+    def _work(self) -> bool:
+        """Derive VMs anew for one turn; whether that was all."""
+        machines_, records = self._machines, _Records(self.followers)
+        now = round(self._wall_clock(), 3)
+        # Not the wall clock: that is the story's, and may stand still.
+        ends = time.perf_counter() + self._turn
+        while True:
+            machines_.work(records, self.memory.stored, now, _AT_A_TIME)
+            if changed := machines_.take_changed():
+                self._changed.add(VIRTUAL_MACHINE_INSTANCES.plural)
+                self._page.update_machines(machines_.facts, changed)
+            if not machines_.has_work or time.perf_counter() >= ends:
+                break
+        if machines_.has_work:
+            return False
+        self._digested = {
+            each.resource.plural
+            for each in self.followers
+            if each.resource.plural in _MACHINES and each.status.answer is not None
+        }
+        return True
 
     def refresh(self) -> None:
         """Bring facts, memory and page up to the present."""
         if self._flush_handle is not None:
             self._flush_handle.cancel()
             self._flush_handle = None
+        done = self._work()
+        self._urgent = False
+        self._alarms = self._machines.alarms
         changed, self._changed = self._changed, set()
-        received, self._received = self._received, []
         availability = self.availability()
         now = round(self._wall_clock(), 3)
         stale = frozenset(each.resource.plural for each in self.followers if not each.fresh(now))
         heard = {each.resource.plural: each.heard(now) for each in self.followers}
-        if changed or self._facts.cluster.availability != availability:
-            records = {each.resource.plural: each.store.records for each in self.followers}
-            cluster = Cluster(records, self.scope, availability, stale, heard)
-            self._facts = Facts(cluster, self.memory.stored, now, recent=self._facts.findings.objects)
+        summary = self._machines.summary()
+        if changed - machines.BULK or self._facts.cluster.availability != availability:
+            cluster = Cluster(_Records(self.followers), self.scope, availability, stale, heard)
+            recent = self._facts.findings.names
+            self._facts = Facts(cluster, self.memory.stored, now, recent=recent, machines=summary)
         else:
-            self._facts = self._facts.later(self.memory.stored, now, stale, heard)
+            self._facts = self._facts.later(self.memory.stored, now, stale, heard, summary)
         if self.memory.loaded:
             self.memory.remember(self._observed())
+            known = self.memory.memory
+            self._machines.remembered(
+                [each for each in summary.ended if workload_update.is_counted(known, each)]
+            )
             if self.memory.stored is not self._facts.history:
                 # Without a store what was seen counts at once.
                 self._facts = self._facts.later(self.memory.stored, now, stale, heard)
         self._page.update(self._facts, changed)
-        self._measure(received)
+        if done:
+            self._measure()
+        elif self._tasks:
+            self._mark(0.0)
 
     def _observed(self) -> History:
         try:
@@ -201,7 +310,8 @@ class Pipeline:
             self._problem = repr(error)
             return self.memory.memory
 
-    def _measure(self, received: list[float]) -> None:
+    def _measure(self) -> None:
+        received, self._received = self._received, []
         for each in received:
             latency = asyncio.get_running_loop().time() - each
             self._self_monitoring.event_latency.observe(max(0.0, latency))
@@ -221,6 +331,7 @@ class LivePipeline(Pipeline):
         revision: str = "",
         wall_clock: Callable[[], float] = time.time,
         random: Random | None = None,
+        max_vm_series: int = DEFAULT_LIMIT,
     ) -> None:
         """A pipeline that has not started.
 
@@ -233,6 +344,7 @@ class LivePipeline(Pipeline):
             revision: commit the program was built from.
             wall_clock: Unix time.
             random: source of jitter.
+            max_vm_series: series of single VMs, at most.
         """
         self._client = Client(credentials)
         super().__init__(
@@ -241,6 +353,8 @@ class LivePipeline(Pipeline):
             source=source,
             revision=revision,
             wall_clock=wall_clock,
+            max_vm_series=max_vm_series,
+            turn=TURN_SECONDS,
         )
         self._settings = settings
         self._random = random
@@ -263,19 +377,19 @@ class LivePipeline(Pipeline):
                 settings=self._settings,
                 wall_clock=self._wall_clock,
                 random=self._random,
-                on_change=lambda _deltas, received: self.changed(resource.plural, received),
-                on_state=lambda: self.changed(resource.plural),
+                on_change=lambda deltas, received: self.changed(resource.plural, deltas, received),
+                on_state=lambda: self.state_changed(resource.plural),
             )
             self._pollers.append(poller)
             return poller
 
         def on_change(deltas: list[Delta], received: float | None) -> None:
-            self.changed(resource.plural, received)
+            self.changed(resource.plural, deltas, received)
             for poller in self._pollers:
                 _tell(poller, resource, deltas)
 
         def on_state() -> None:
-            self.changed(resource.plural)
+            self.state_changed(resource.plural)
             for poller in self._pollers:
                 poller.look()
 
@@ -292,11 +406,10 @@ class LivePipeline(Pipeline):
 
     def _queries(self) -> list[Query] | None:
         """What to ask for of the polled resources; None until the Subscriptions, or their lack, are known."""
-        followers = {each.resource.plural: each for each in self.followers}
-        if followers[SUBSCRIPTIONS.plural].status.answer is None:
+        subscriptions = next(each for each in self.followers if each.resource is SUBSCRIPTIONS)
+        if subscriptions.status.answer is None:
             return None
-        records = {plural: each.store.records for plural, each in followers.items()}
-        return catalog.queries(Cluster(records, self.scope))
+        return catalog.queries(Cluster(_Records(self.followers), self.scope))
 
 
 def _tell(poller: Poller[Any], resource: Resource[Any], deltas: list[Delta]) -> None:

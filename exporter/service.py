@@ -84,6 +84,7 @@ async def serve(
     scope: Scope,
     address: tuple[str, int],
     state: State,
+    max_vm_series: int,
     revision: str = "",
 ) -> int:
     """Watch a cluster and serve its metrics until SIGTERM or SIGINT; the exit status.
@@ -99,6 +100,7 @@ async def serve(
         credentials,
         scope=scope,
         revision=revision,
+        max_vm_series=max_vm_series,
         memory=lambda client: Keeper(state.store(client, server)),
     )
     async with running(pipeline, address) as (web, port):

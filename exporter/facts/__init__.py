@@ -13,20 +13,28 @@ from typing import Any, Final
 
 from exporter.facts import (
     catalog,
+    drain,
     finding,
     findings,
+    machines,
     operands,
     package,
     pending,
+    pools,
     rollout,
     subscription,
     versions,
+    vm_readiness,
+    workload_update,
 )
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Subject
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
+from exporter.records.machines import MIGRATIONS
+from exporter.records.nodes import MACHINE_CONFIG_POOLS, NODES
 from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, SUBSCRIPTIONS
+from exporter.records.virtualization import KUBEVIRTS
 
 _NOTHING: Final = History()
 
@@ -40,7 +48,8 @@ class Facts:
         history: History = _NOTHING,
         now: float = 0.0,
         *,
-        recent: Mapping[str, tuple[str, ...]] | None = None,
+        recent: Mapping[str, finding.Names] | None = None,
+        machines: machines.Summary | None = None,
     ) -> None:
         """Facts of a cluster.
 
@@ -49,11 +58,14 @@ class Facts:
             history: what is remembered.
             now: Unix time.
             recent: objects of the findings a moment ago.
+            machines: what the VMs amount to, where that has been kept; else it is worked out.
         """
         self.cluster = cluster
         self.history = history
         self.now = now
         self._recent = recent or {}
+        if machines is not None:
+            self.__dict__["machines"] = machines
 
     def later(
         self,
@@ -61,10 +73,18 @@ class Facts:
         now: float,
         stale: frozenset[str] = frozenset(),
         heard: Mapping[str, float] | None = None,
+        machines: machines.Summary | None = None,
     ) -> Facts:
-        """The facts of the same records at a later moment; what rests on the records alone is kept."""
+        """The facts at a later moment, with nothing but VMs and nodes having changed.
+
+        What rests on the other records alone is kept.
+        """
         facts = Facts(
-            replace(self.cluster, stale=stale, heard=heard or {}), history, now, recent=self.findings.objects
+            replace(self.cluster, stale=stale, heard=heard or {}),
+            history,
+            now,
+            recent=self.findings.names,
+            machines=machines or self.__dict__.get("machines"),
         )
         for name in _TIMELESS:
             if name in self.__dict__:
@@ -89,6 +109,12 @@ class Facts:
                     rollout=self.rollout,
                     catalog=self.catalog,
                 )
+        if cluster.decided(NODES):
+            drain.observe(self.drain, self.machines, seen)
+        if cluster.decided(MIGRATIONS, KUBEVIRTS):
+            workload_update.observe(cluster, self.machines, seen)
+        if cluster.decided(MACHINE_CONFIG_POOLS):
+            pools.observe(self.pools, seen)
         findings.observe(self.findings, seen)
         return seen.history()
 
@@ -138,6 +164,26 @@ class Facts:
         )
 
     @cached_property
+    def machines(self) -> machines.Summary:
+        """What do the running VMs amount to?"""
+        return machines.derive(self.cluster, self.history, self.now)
+
+    @cached_property
+    def drain(self) -> drain.Drain:
+        """Which nodes are cordoned or drained, and which VMs hold them?"""
+        return drain.derive(self.cluster, self.history, self.machines)
+
+    @cached_property
+    def workload_update(self) -> workload_update.WorkloadUpdate:
+        """How far are running VMs moved into the present virt-launcher?"""
+        return workload_update.derive(self.cluster, self.history, self.machines)
+
+    @cached_property
+    def pools(self) -> pools.Pools:
+        """How far are the pools updated, and does a paused one wait?"""
+        return pools.derive(self.cluster, self.history, self.now)
+
+    @cached_property
     def findings(self) -> finding.Findings:
         """What should be known before an update?"""
         return findings.derive(self, self._recent)
@@ -162,6 +208,10 @@ SUBJECTS: Final = (
     Published(catalog.SUBJECT, lambda facts: facts.catalog),
     Published(pending.SUBJECT, lambda facts: facts.pending),
     Published(operands.SUBJECT, lambda facts: facts.operands),
+    Published(vm_readiness.SUBJECT, lambda facts: facts.machines),
+    Published(drain.SUBJECT, lambda facts: facts.drain),
+    Published(workload_update.SUBJECT, lambda facts: facts.workload_update),
+    Published(pools.SUBJECT, lambda facts: facts.pools),
 )
 
 RESOURCES: Final[tuple[Resource[Any], ...]] = tuple(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from exporter.kube.resource import Resource
 
 if TYPE_CHECKING:
-    from exporter.records.base import Record
+    from exporter.records.base import BulkRecord
 
-RecordT = TypeVar("RecordT", bound="Record")
+RecordT = TypeVar("RecordT", bound="BulkRecord")
 
 PACKAGES: Final = ("kubevirt-hyperconverged", "community-kubevirt-hyperconverged")
 """OLM package names of OpenShift Virtualization: Red Hat's and the community's."""
@@ -39,7 +39,7 @@ class Scope:
 class Cluster:
     """Records by resource; a resource that is not there has none."""
 
-    records: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, BulkRecord]] = field(default_factory=dict)
     scope: Scope = Scope()
     availability: Mapping[str, Availability] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from exporter.kube.resource import Resource
+
+if TYPE_CHECKING:
+    from exporter.facts.machine import Machine
 
 PREFIX: Final = "virt_upgrade_"
 
@@ -65,6 +68,8 @@ class Rule(Generic[FactsT]):
     """These say more; the samples stand without them, and the rule knows what it must not say then."""
     timed: bool = False
     """The samples change with time, or with what is remembered."""
+    each: Callable[[Machine], Iterable[Sample]] | None = None
+    """The samples of one VM, where the family has some for each: these are kept rendered, VM by VM."""
 
     @property
     def resources(self) -> tuple[Resource[Any], ...]:

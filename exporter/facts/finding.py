@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from exporter.kube.resource import Resource
 
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 NAMED: Final = 5
 """Objects that an alert's text names."""
+
+LISTED: Final = 100
+"""Objects that the list of findings names; of what there are thousands, nobody reads more."""
 
 _TEXT_BYTES: Final = 400
 MEMORY: Final = "finding"
@@ -47,7 +50,23 @@ class Effect(StrEnum):
     NOTHING = "nothing"
 
 
-Objects: TypeAlias = Iterable[str]
+class Names(NamedTuple):
+    """Some of the objects of a finding, sorted, and how many there are."""
+
+    first: tuple[str, ...] = ()
+    total: int = 0
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Names:
+        """All of these."""
+        every = tuple(sorted(set(names)))
+        return cls(every, len(every))
+
+
+_NOBODY: Final = Names()
+
+Objects: TypeAlias = Iterable[str] | Names
+"""All names in any order; or what has been counted already."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,8 @@ class Finding:
     """Names of the objects concerned."""
     since: Callable[[Facts], float | None]
     """Since when, where the API tells; else it is remembered."""
+    by_node: Callable[[Facts], Mapping[str, Names]] | None = None
+    """What it is about on each node, where its objects are nodes."""
 
     def effect(self, update: str) -> Effect:
         """What it means for one of the two updates."""
@@ -85,8 +106,7 @@ class Found:
     """A finding, and what it concerns now."""
 
     finding: Finding
-    objects: tuple[str, ...]
-    """Sorted."""
+    names: Names
     now: bool
     """It holds at this moment; else it has only just gone."""
     since: float | None
@@ -94,6 +114,13 @@ class Found:
     """Everything it rests on is known."""
     stale: bool
     """Something it rests on has not been heard of for too long."""
+    by_node: Mapping[str, Names]
+    """What it is about on each node, where its objects are nodes."""
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names, sorted; of thousands the first."""
+        return self.names.first
 
 
 @dataclass(frozen=True)
@@ -118,15 +145,24 @@ class Findings:
         """Objects by finding, of those that have any."""
         return {each.finding.name: each.objects for each in self.found if each.objects}
 
+    @property
+    def names(self) -> dict[str, Names]:
+        """The same with their numbers."""
+        return {each.finding.name: each.names for each in self.found if each.objects}
 
-def look(facts: Facts, finding: Finding, recent: Mapping[str, tuple[str, ...]]) -> Found:
+
+def look(facts: Facts, finding: Finding, recent: Mapping[str, Names]) -> Found:
     """What a finding concerns now; `recent` are the objects of a moment ago."""
     cluster = facts.cluster
     known = cluster.decided(*finding.resources)
     stale = any(each.plural in cluster.stale for each in finding.resources)
-    objects: tuple[str, ...] = ()
+    objects = _NOBODY
+    by_node: Mapping[str, Names] = {}
     try:
-        objects = tuple(sorted(set(finding.objects(facts)))) if known else ()
+        if known:
+            named = finding.objects(facts)
+            objects = named if isinstance(named, Names) else Names.of(named)
+            by_node = finding.by_node(facts) if finding.by_node else {}
     except Exception:
         # A defect of ours: it must not read as if nothing had been found.
         if finding.name not in _REPORTED:
@@ -135,26 +171,27 @@ def look(facts: Facts, finding: Finding, recent: Mapping[str, tuple[str, ...]]) 
         known = False
     episode = facts.history.episode(f"{MEMORY}/{finding.name}")
     lasts = episode.lasts(facts.now)
-    shown = objects or (recent.get(finding.name, ()) if lasts else ())
-    times = [episode.since if lasts else None, finding.since(facts) if objects else None]
+    shown = objects if objects.total else (recent.get(finding.name, _NOBODY) if lasts else _NOBODY)
+    times = [episode.since if lasts else None, finding.since(facts) if objects.total else None]
     return Found(
         finding,
         shown,
-        now=bool(objects),
-        since=min((each for each in times if each is not None), default=None) if shown else None,
+        now=bool(objects.total),
+        since=min((each for each in times if each is not None), default=None) if shown.total else None,
         known=known,
         stale=stale,
+        by_node=by_node,
     )
 
 
-def text(objects: tuple[str, ...]) -> str:
+def text(names: Names) -> str:
     """The first names, and how many more there are, in at most 400 bytes."""
     named: list[str] = []
-    for name in objects[:NAMED]:
+    for name in names.first[:NAMED]:
         if named and len(", ".join([*named, name]).encode(errors="replace")) > _TEXT_BYTES - 20:
             break
         named.append(name)
-    more = len(objects) - len(named)
+    more = names.total - len(named)
     tail = f" and {more} more" if more else ""
-    names = ", ".join(named).encode(errors="replace")
-    return names[: _TEXT_BYTES - len(tail)].decode(errors="ignore") + tail
+    joined = ", ".join(named).encode(errors="replace")
+    return joined[: _TEXT_BYTES - len(tail)].decode(errors="ignore") + tail

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.facts import pending, semver
+from exporter.facts import machines, pending, semver
 from exporter.facts.family import Samples, Subject
 from exporter.facts.finding import (
     MEMORY,
@@ -18,6 +18,7 @@ from exporter.facts.finding import (
     Effect,
     Finding,
     Findings,
+    Names,
     Objects,
     Severity,
     look,
@@ -25,11 +26,16 @@ from exporter.facts.finding import (
 )
 from exporter.facts.operands import EFFECTIVE
 from exporter.facts.rollout import RESTS_ON as ROLLOUT
+from exporter.facts.shared import CONDITION_SINCE
 from exporter.facts.subscription import MANUAL
+from exporter.facts.vm_readiness import DRAIN
 from exporter.history.value import Observations
 from exporter.kube.resource import Resource
+from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from exporter.records.nodes import MACHINE_CONFIG_POOLS, NODES
 from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, PACKAGE_MANIFESTS, SUBSCRIPTIONS
 from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS
+from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS
 
 if TYPE_CHECKING:
     from exporter.facts import Facts
@@ -49,18 +55,21 @@ def _finding(
     action: str,
     resources: tuple[Resource[Any], ...],
     since: Callable[[Facts], float | None] = lambda _: None,
+    by_node: Callable[[Facts], Mapping[str, Names]] | None = None,
 ) -> Callable[[Callable[[Facts], Objects]], Callable[[Facts], Objects]]:
     """Declare a finding; the decorated function names its objects."""
 
     def declare(objects: Callable[[Facts], Objects]) -> Callable[[Facts], Objects]:
-        found = Finding(name, severity, operator, openshift, statement, action, resources, objects, since)
+        found = Finding(
+            name, severity, operator, openshift, statement, action, resources, objects, since, by_node
+        )
         FINDINGS.append(found)
         return objects
 
     return declare
 
 
-def derive(facts: Facts, recent: Mapping[str, tuple[str, ...]]) -> Findings:
+def derive(facts: Facts, recent: Mapping[str, Names]) -> Findings:
     """The whole list; `recent` are the objects of a moment ago."""
     cluster = facts.cluster
     return Findings(
@@ -384,6 +393,159 @@ def _openshift_update_running(facts: Facts) -> Iterator[str]:
         yield f"OpenShift {facts.versions.openshift_update}"
 
 
+# What would keep nodes from being drained, or VMs from coming back?
+
+_VMS: Final[tuple[Resource[Any], ...]] = (VIRTUAL_MACHINE_INSTANCES, *DRAIN)
+
+
+@_finding(
+    "drain_would_block",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    openshift=Effect.BLOCKS,
+    statement="A VM with the eviction strategy LiveMigrate that cannot be migrated blocks node drains.",
+    action="Make it migratable, or set its evictionStrategy to None or LiveMigrateIfPossible and its "
+    "runStrategy to Always, and restart it.",
+    resources=_VMS,
+)
+def _drain_would_block(facts: Facts) -> Names:
+    return facts.machines.names.get(machines.WOULD_BLOCK, Names())
+
+
+@_finding(
+    "vm_stays_down",
+    Severity.INFO,
+    operator=Effect.NOTHING,
+    openshift=Effect.WARNS,
+    statement="A VM that is shut down by a drain is started again only with the run strategy Always.",
+    action="Set spec.runStrategy of the VirtualMachine to Always, or shut it down in good time yourself.",
+    resources=_VMS,
+)
+def _vm_stays_down(facts: Facts) -> Names:
+    if facts.machines.settings.single_node:
+        return Names()
+    return facts.machines.names.get(machines.STAYS_DOWN, Names())
+
+
+@_finding(
+    "workaround_restart_required",
+    Severity.INFO,
+    operator=Effect.NOTHING,
+    openshift=Effect.WARNS,
+    statement="A changed eviction strategy takes effect when the VM is started again.",
+    action="virtctl restart VM, in a maintenance window.",
+    resources=_VMS,
+)
+def _workaround_restart_required(facts: Facts) -> Names:
+    return facts.machines.names.get(machines.RESTART_REQUIRED, Names())
+
+
+@_finding(
+    "node_drain_blocked",
+    Severity.WARNING,
+    operator=Effect.NOTHING,
+    openshift=Effect.WARNS,
+    statement="A node is updated once all its VMs have left it.",
+    action="See which VMs hold the node and why; migrate, restart or shut them down.",
+    resources=(NODES, *_VMS),
+    by_node=lambda facts: facts.drain.held,
+)
+def _node_drain_blocked(facts: Facts) -> Iterator[str]:
+    yield from facts.drain.held
+
+
+@_finding(
+    "migratability_stale",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    openshift=Effect.WARNS,
+    statement="Whether a VM can be migrated is the word of virt-handler on its node.",
+    action="Bring back the node's virt-handler: oc get pods -n openshift-cnv -l kubevirt.io=virt-handler.",
+    resources=(NODES, VIRTUAL_MACHINE_INSTANCES),
+)
+def _migratability_stale(facts: Facts) -> Iterator[str]:
+    for node in facts.drain.nodes:
+        if node.silent:
+            yield node.name
+
+
+# What did the last update leave behind?
+
+
+@_finding(
+    "outdated_vms",
+    Severity.INFO,
+    operator=Effect.WARNS,
+    openshift=Effect.WARNS,
+    statement="VMs are to run in the present virt-launcher before the next update of OpenShift.",
+    action="Let the workload update migrate them; restart those that cannot be migrated.",
+    resources=(VIRTUAL_MACHINE_INSTANCES,),
+)
+def _outdated_vms(facts: Facts) -> Names:
+    return facts.machines.names.get(machines.OUTDATED, Names())
+
+
+@_finding(
+    "workload_update_disabled",
+    Severity.INFO,
+    operator=Effect.WARNS,
+    openshift=Effect.WARNS,
+    statement="Without a workload update method outdated VMs stay as they are.",
+    action="Put workloadUpdateMethods of the HyperConverged back, to LiveMigrate at least.",
+    resources=(VIRTUAL_MACHINE_INSTANCES, KUBEVIRTS, HYPERCONVERGEDS),
+)
+def _workload_update_disabled(facts: Facts) -> Names:
+    outdated = facts.machines.names.get(machines.OUTDATED, Names())
+    return outdated if facts.workload_update.disabled else Names()
+
+
+@_finding(
+    "migrations_failing",
+    Severity.WARNING,
+    operator=Effect.WARNS,
+    openshift=Effect.WARNS,
+    statement="A migration that fails is tried again for ever.",
+    action="Read status.migrationState.failureReason of the VM's migrations: oc get vmim -n NAMESPACE.",
+    resources=(VIRTUAL_MACHINE_INSTANCES, MIGRATIONS),
+)
+def _migrations_failing(facts: Facts) -> Names:
+    return facts.machines.names.get(machines.FAILING, Names())
+
+
+# Are the machines as they should be?
+
+
+@_finding(
+    "pool_degraded",
+    Severity.WARNING,
+    operator=Effect.NOTHING,
+    openshift=Effect.BLOCKS,
+    statement="A degraded pool does not complete an update.",
+    action="oc describe machineconfigpool NAME: it names the machines and what is wrong with them.",
+    resources=(MACHINE_CONFIG_POOLS,),
+)
+def _pool_degraded(facts: Facts) -> Iterator[str]:
+    for pool in facts.pools.pools:
+        if pool.degraded:
+            yield pool.name
+
+
+@_finding(
+    "pool_paused",
+    Severity.INFO,
+    operator=Effect.NOTHING,
+    openshift=Effect.BLOCKS,
+    statement="A paused pool keeps its nodes at their old configuration.",
+    action="Once nothing needs the pause any more: oc patch machineconfigpool NAME --type merge "
+    '-p \'{"spec":{"paused":false}}\'.',
+    resources=(MACHINE_CONFIG_POOLS,),
+)
+def _pool_paused(facts: Facts) -> Iterator[str]:
+    for pool in facts.pools.pools:
+        if pool.paused:
+            yield pool.name
+
+
 def _subscribed(facts: Facts) -> Iterator[str]:
     if ours := facts.package.subscription:
         yield f"{ours.namespace}/{ours.name}"
@@ -434,12 +596,13 @@ def _ready_openshift(findings: Findings) -> Samples:
 )
 def _findings(findings: Findings) -> Samples:
     for each in findings.found:
-        yield (each.finding.name, each.finding.severity), len(each.objects)
+        yield (each.finding.name, each.finding.severity), each.names.total
 
 
 @SUBJECT.gauge(
     "virt_upgrade_finding_objects_info",
-    "Names of the first five objects of a finding and how many more there are, for the texts of alerts.",
+    "Names of the first five objects of a finding and how many more there are, for the texts of alerts; "
+    "for each node of findings about nodes those of its VMs.",
     labels=("finding", "node", "objects"),
     source="the list of findings",
     helpful=tuple(dict.fromkeys(resource for each in FINDINGS for resource in each.resources)),
@@ -447,5 +610,31 @@ def _findings(findings: Findings) -> Samples:
 )
 def _finding_objects_info(findings: Findings) -> Samples:
     for each in findings.found:
-        if each.objects:
-            yield (each.finding.name, "", text(each.objects)), 1
+        if each.by_node:
+            for node, names in each.by_node.items():
+                yield (each.finding.name, node, text(names)), 1
+        elif each.objects:
+            yield (each.finding.name, "", text(each.names)), 1
+
+
+CONDITIONS: Final = (
+    "outdated_vms",
+    "workload_update_disabled",
+    "workaround_restart_required",
+    "drain_would_block",
+)
+"""Findings whose beginning is a condition that alerts wait for."""
+
+
+@SUBJECT.adds_to(
+    CONDITION_SINCE,
+    source="virt_upgrade_findings, first seen",
+    helpful=tuple(
+        dict.fromkeys(resource for each in FINDINGS if each.name in CONDITIONS for resource in each.resources)
+    ),
+    timed=True,
+)
+def _condition_since(findings: Findings) -> Samples:
+    for each in findings.found:
+        if each.finding.name in CONDITIONS and each.objects and each.since is not None:
+            yield (each.finding.name,), each.since

@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from exporter.history.episodes import Episode, Episodes
+from exporter.history.tally import Event, Tally
 
 Name = str
 """Of one remembered thing: words joined by `/`, the first being its kind."""
 
 _NOTHING: Final = Episodes()
+_NEVER: Final = Tally()
 
 
 class Latest(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -36,6 +38,8 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """When something held."""
     latest: dict[Name, Latest] = {}
     """What something was when it was last seen."""
+    tallies: dict[Name, Tally] = {}
+    """How often something happened."""
 
     def merge(self, other: History) -> History:
         """What both know."""
@@ -48,7 +52,10 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         latest = dict(self.latest)
         for name, text in other.latest.items():
             latest[name] = max(text, latest.get(name, text))
-        return History(first, episodes, latest)
+        tallies = dict(self.tallies)
+        for name, tally in other.tallies.items():
+            tallies[name] = tallies.get(name, _NEVER).merge(tally)
+        return History(first, episodes, latest, tallies)
 
     def episode(self, name: Name) -> Episode:
         """The latest episode of something."""
@@ -59,9 +66,13 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         found = self.latest.get(name)
         return found.text if found else None
 
+    def total(self, name: Name) -> int:
+        """How often something has happened."""
+        return self.tallies.get(name, _NEVER).total
+
     def names(self) -> set[Name]:
         """Everything that is remembered, by name."""
-        return {*self.first, *self.episodes, *self.latest}
+        return {*self.first, *self.episodes, *self.latest, *self.tallies}
 
     def without(self, names: Iterable[Name]) -> History:
         """Less some that nobody needs any more."""
@@ -72,6 +83,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
             {name: each for name, each in self.first.items() if name not in gone},
             {name: each for name, each in self.episodes.items() if name not in gone},
             {name: each for name, each in self.latest.items() if name not in gone},
+            {name: each for name, each in self.tallies.items() if name not in gone},
         )
 
 
@@ -84,6 +96,7 @@ class Observations:
         self._first: dict[Name, float] = {}
         self._episodes: dict[Name, Episodes] = {}
         self._latest: dict[Name, Latest] = {}
+        self._tallies: dict[Name, Tally] = {}
         self._needless: set[Name] = set()
 
     def first(self, name: Name, at: float | None = None) -> None:
@@ -107,6 +120,13 @@ class Observations:
         if known is None or (known.text != text and known.at <= moment):
             self._latest[name] = Latest(moment, text)
 
+    def happened(self, name: Name, events: Iterable[Event]) -> None:
+        """Something happened, at times and with identities by which each counts once."""
+        known = self._known.tallies.get(name, _NEVER)
+        seen = known.add(events)
+        if seen is not known:
+            self._tallies[name] = seen
+
     def forget(self, names: Iterable[Name]) -> None:
         """Nobody needs these any more."""
         self._needless.update(names)
@@ -120,10 +140,11 @@ class Observations:
     def history(self) -> History:
         """What is remembered now; the same value when there was nothing new to see."""
         known = self._known
-        if self._first or self._episodes or self._latest:
+        if self._first or self._episodes or self._latest or self._tallies:
             known = History(
                 {**known.first, **self._first},
                 {**known.episodes, **self._episodes},
                 {**known.latest, **self._latest},
+                {**known.tallies, **self._tallies},
             )
         return known.without(self._needless)

@@ -39,6 +39,7 @@ from exporter.kube.decoding import (
 from exporter.kube.discovery import served_versions
 from exporter.kube.errors import ApiError, KubeError, ProtocolError, Silence, StreamEnded
 from exporter.kube.follower import Follower, Snapshot
+from exporter.kube.patience import Patience, patient
 from exporter.kube.resource import RecordT, Resource
 from exporter.kube.status import ReflectorSettings
 from exporter.kube.store import Delta
@@ -227,16 +228,20 @@ class Reflector(Follower[RecordT]):
         seen = 0
         answered = False
         try:
-            async with self._client.open(
-                path, self._selected(params), read_timeout=settings.inactivity_limit
-            ) as response:
+            async with (
+                self._client.open(
+                    path, self._selected(params), read_timeout=settings.inactivity_limit
+                ) as response,
+                patient(settings.watch_list_patience if initial else settings.inactivity_limit) as patience,
+            ):
                 answered = True
                 if initial:
-                    await self._initial_events(response)
+                    await self._initial_events(response, patience)
+                    patience.change(settings.inactivity_limit)
                 elif self._worthless_streams == 0:
                     # Not after a stream that was accepted and then broke: that proves nothing twice.
                     self._succeeded("the watch is back")
-                while line := await self._line(response, settings.inactivity_limit):
+                while line := await self._line(response, patience):
                     self._apply(decode_event(line), asyncio.get_running_loop().time())
                     seen += 1
         except Exception as error:
@@ -254,9 +259,9 @@ class Reflector(Follower[RecordT]):
         self._heard()
         self.status.watches["success"] += 1
 
-    async def _initial_events(self, response: aiohttp.ClientResponse) -> None:
+    async def _initial_events(self, response: aiohttp.ClientResponse, patience: Patience) -> None:
         snapshot: Snapshot[RecordT] = Snapshot()
-        while line := await self._line(response, self._settings.watch_list_patience):
+        while line := await self._line(response, patience):
             event = decode_event(line)
             if event.type == "BOOKMARK":
                 identity = decode_identity(event.object)
@@ -304,23 +309,18 @@ class Reflector(Follower[RecordT]):
         )
         raise _WatchListRefusedError(str(error)) from error
 
-    async def _line(self, response: aiohttp.ClientResponse, patience: float) -> bytes:
+    async def _line(self, response: aiohttp.ClientResponse, patience: Patience) -> bytes:
         """The next line of a stream; empty at its end.
 
         Raises:
-            Silence: no complete line came for `patience` seconds.
             StreamEnded: the last line is cut off.
         """
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._turn_ends:
+        now = patience.renew()
+        if now >= self._turn_ends:
             # Buffered lines are read without ever suspending; the scrape must get its turn.
             await asyncio.sleep(0)
-            self._turn_ends = loop.time() + self._settings.slice
-        try:
-            async with asyncio.timeout(patience):
-                line = await response.content.readline(max_line_length=self._settings.max_line)
-        except TimeoutError as error:
-            raise Silence(f"no event and no bookmark for {patience:g} s") from error
+            self._turn_ends = patience.renew() + self._settings.slice
+        line = await response.content.readline(max_line_length=self._settings.max_line)
         if line and not line.endswith(b"\n"):
             raise StreamEnded("the connection was cut in the middle of an event")
         return line

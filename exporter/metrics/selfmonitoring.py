@@ -1,13 +1,13 @@
 """The exporter about itself: what it watches, how fresh that is, and what went wrong.
 
-Written by prometheus_client, together with its process and Python families; the families are declared
-like all others, so that they stand in the same reference.
+The families are declared and rendered like all others; the histogram and the families about the process and
+Python are prometheus_client's.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,16 +20,14 @@ from prometheus_client import (
     disable_created_metrics,
     exposition,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
 
 from exporter import __version__
 from exporter.facts.family import Family, Samples, Subject, stateset
 from exporter.history.keeper import Keeper
 from exporter.kube.follower import Follower
 from exporter.kube.status import State
-from exporter.metrics.exposition import Format
+from exporter.metrics.exposition import Format, header, render
 
 SUBJECT: Final = Subject["Watching"]("exporter")
 
@@ -55,25 +53,8 @@ class Watching:
     followers: Sequence[Follower[Any]]
     rule_errors: Mapping[str, int]
     memory: Keeper
-
-
-class _FamiliesCollector(Collector):
-    """Hands the declared families to prometheus_client."""
-
-    def __init__(self, look: Callable[[], Watching]) -> None:
-        self._look = look
-
-    def collect(self) -> Iterator[Metric]:
-        """Every family with its present samples."""
-        watching = self._look()
-        for rule in SUBJECT.rules:
-            family = rule.family
-            kind = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
-            metric = kind(family.name, family.help, labels=family.labels)
-            for values, value in sorted(rule.samples(watching)):
-                metric.add_metric(values, value)
-            if metric.samples:
-                yield metric
+    omitted: int
+    """VMs whose series are left out."""
 
 
 class SelfMonitoring:
@@ -83,8 +64,8 @@ class SelfMonitoring:
         """With a function that looks at the followers now."""
         # A series of its own for the birth of each counter would tell nobody anything.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._look = look
         self._registry = CollectorRegistry()
-        self._registry.register(_FamiliesCollector(look))
         self.event_latency = Histogram(
             EVENT_LATENCY.name, EVENT_LATENCY.help, registry=self._registry, buckets=_LATENCY_BUCKETS
         )
@@ -94,6 +75,16 @@ class SelfMonitoring:
 
     def render(self, format_: Format) -> str:
         """All self-monitoring families, without the end mark of OpenMetrics."""
+        return self._declared(format_) + self._client_library(format_)
+
+    def _declared(self, format_: Format) -> str:
+        watching = self._look()
+        found = [(rule.family, list(rule.samples(watching))) for rule in SUBJECT.rules]
+        return "".join(
+            header(family, format_) + render(family, samples) for family, samples in found if samples
+        )
+
+    def _client_library(self, format_: Format) -> str:
         # Our names hold no character that would need escaping, and saying so is ten times faster.
         if format_ is Format.TEXT:
             return exposition.generate_latest(self._registry, escaping="allow-utf-8").decode()
@@ -225,6 +216,15 @@ def _object_errors(watching: Watching) -> Samples:
 def _objects_skipped(watching: Watching) -> Samples:
     for each in watching.followers:
         yield (each.resource.plural,), each.store.skipped
+
+
+@SUBJECT.gauge(
+    "virt_upgrade_exporter_vm_series_omitted",
+    "VMs whose series are left out because not all fit within --max-vm-series.",
+    source="page",
+)
+def _vm_series_omitted(watching: Watching) -> Samples:
+    yield (), watching.omitted
 
 
 @SUBJECT.counter(

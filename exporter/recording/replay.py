@@ -22,6 +22,7 @@ from exporter.kube.decoding import BadObject, Identity, decode_identity, object_
 from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource
 from exporter.kube.status import State
+from exporter.kube.store import Delta
 from exporter.metrics.exposition import Format
 from exporter.pipeline import Pipeline
 from exporter.recording.lines import Line, Recording
@@ -85,20 +86,20 @@ class Recorded(Follower[Any]):
         """Whatever happened since would have been recorded."""
         return now
 
-    def apply(self, line: Line) -> bool:
-        """Take over what was delivered; whether that changed anything."""
+    def apply(self, line: Line) -> list[Delta]:
+        """Take over what was delivered; what that changed."""
         self.status.last_update = self._wall_clock()
         self.status.events[line.type] += 1
         identity = decode_identity(line.object)
         name = identity.name
         if line.type == "DELETED" or not self._selected(identity, line.object):
-            return bool(name and self.store.delete(object_key(identity.namespace, name)))
+            return self.store.delete(object_key(identity.namespace, name)) if name else []
         try:
             record = self._decoder.decode(line.object)
         except BadObject as error:
             key = self._bad_object(error)
-            return bool(key and self.store.skip(key))
-        return bool(self.store.put(object_key(record.metadata.namespace, record.metadata.name), record))
+            return self.store.skip(key) if key else []
+        return self.store.put(object_key(record.metadata.namespace, record.metadata.name), record)
 
     def _selected(self, identity: Identity, obj: msgspec.Raw) -> bool:
         try:
@@ -146,11 +147,11 @@ class Replay:
             self._pass(line.at)
             self._next = next(self._lines, None)
             if self._in_scope(line):
-                self._by_plural[line.resource.plural].apply(line)
-                if line.at > self._listed:
-                    self.pipeline.changed_now(line.resource.plural)
-                else:
-                    self.pipeline.note_change(line.resource.plural)
+                plural, listed = line.resource.plural, line.at > self._listed
+                deltas = self._by_plural[plural].apply(line)
+                self.pipeline.note_change(plural, deltas, by_watch=listed)
+                if listed:
+                    self.pipeline.refresh()
         self._pass(until)
         self.pipeline.refresh()
 

@@ -13,22 +13,27 @@ class Part(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True):
     """A piece of an API object; field names are the API's, in snake case."""
 
 
-class Metadata(Part, frozen=True):
-    """ObjectMeta."""
+class BulkMetadata(Part, frozen=True):
+    """ObjectMeta of kinds with ten thousands of objects: identity, and what a kind adds."""
 
     name: str
     namespace: str | None = None
     uid: str | None = None
     resource_version: str | None = None
+
+
+class Metadata(BulkMetadata, frozen=True):
+    """ObjectMeta."""
+
     generation: int | None = None
     creation_timestamp: datetime | None = None
     labels: dict[str, str] | None = None
 
 
-class Record(Part, frozen=True):
-    """One API object, trimmed."""
+class BulkRecord(Part, frozen=True):
+    """One API object of a kind that has ten thousands of them, trimmed to the bone."""
 
-    metadata: Metadata
+    metadata: BulkMetadata
 
     @property
     def name(self) -> str:
@@ -39,6 +44,12 @@ class Record(Part, frozen=True):
     def namespace(self) -> str:
         """The object's namespace; empty for cluster-scoped objects."""
         return self.metadata.namespace or ""
+
+
+class Record(BulkRecord, frozen=True):
+    """One API object, trimmed."""
+
+    metadata: Metadata
 
 
 class Condition(Part, frozen=True):

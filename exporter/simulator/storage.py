@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -165,6 +165,26 @@ class Storage:
         collection.objects[namespace, name] = stored
         self._log(collection, Event(self._revision, "MODIFIED" if before else "ADDED", stored, before))
         return whole
+
+    def load(self, objects: Iterable[ApiObject]) -> None:
+        """Create many objects as they are given, uid and creationTimestamp included.
+
+        A whole cluster in seconds: nothing is looked up or made up, and an object that is there already
+        is replaced as if it had not been.
+
+        Raises:
+            NotFound: a kind is not served.
+        """
+        for obj in objects:
+            kind = BY_KIND[obj["kind"]]
+            collection = self._collection(kind.plural)
+            self._revision += 1
+            metadata = {**obj["metadata"], "resourceVersion": str(self._revision)}
+            key = (metadata.get("namespace", ""), metadata["name"])
+            body = msgspec.json.encode({**obj, "metadata": metadata})
+            stored = Stored(*key, self._revision, body, metadata.get("labels") or {})
+            collection.objects[key] = stored
+            self._log(collection, Event(self._revision, "ADDED", stored, None))
 
     def delete(self, kind: str, namespace: str, name: str) -> ApiObject:
         """Delete an object; what it was.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import Final
 
 from aiohttp import web
@@ -15,8 +14,6 @@ from exporter.web.status_page import status_page
 
 SHUTDOWN_SECONDS: Final = 3.0
 """How long running scrapes may take to finish after SIGTERM; the whole end takes less than 5 s."""
-
-_GZIP_LEVEL: Final = 6
 
 
 class WebServer:
@@ -61,11 +58,12 @@ class WebServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         format_ = choose_format(request.headers.get("Accept"))
-        body = self._pipeline.scrape(format_)
         headers = {"Content-Type": format_.value, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(request.headers.get("Accept-Encoding")):
-            body = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL)
+            body = await self._pipeline.scrape_gzip(format_)
             headers["Content-Encoding"] = "gzip"
+        else:
+            body = self._pipeline.scrape(format_)
         return web.Response(body=body, headers=headers)
 
     async def _status(self, _request: web.Request) -> web.Response:

@@ -1,7 +1,8 @@
 """`/api/v1/status`: facts and findings for a machine.
 
-Facts carry the names, labels and values of the metrics, which are the contract; findings carry what an alert
-cannot: all their objects, since when, what the documentation says and what to do.
+Facts carry the names, labels and values of the metrics, which are the contract, but for series of single VMs;
+findings carry what an alert cannot: their objects (of thousands the first hundred, and their number), since
+when, what the documentation says and what to do.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _finding(found: Found) -> dict[str, Any]:
         "known": found.known,
         "stale": found.stale,
         "objects": list(found.objects),
+        "count": found.names.total,
         "since": _time(found.since),
         "blocks": [
             update
@@ -78,7 +80,7 @@ def _facts(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
             {"labels": dict(zip(family.labels, values, strict=True)), "value": value}
             for values, value in samples
         ]
-        for family, samples in pipeline.samples().items()
+        for family, samples in pipeline.samples(bulk=False).items()
         if family.name not in _SAID_ALREADY
     }
 

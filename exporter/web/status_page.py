@@ -142,7 +142,7 @@ def _verdicts(facts: Facts) -> Iterator[Statement]:
             for found in facts.findings.found:
                 if found.objects and found.finding.effect(update) is Effect.BLOCKS:
                     name = found.finding.name.replace("_", " ")
-                    yield BAD, about, f"Not now: {name}: {text(found.objects)}. {found.finding.action}"
+                    yield BAD, about, f"Not now: {name}: {text(found.names)}. {found.finding.action}"
 
 
 _WAITS_FOR: Final = {

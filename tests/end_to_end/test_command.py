@@ -52,7 +52,7 @@ async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> 
 
             await eventually(counted, expected)
             await backend.stop()
-            failing = 'resource_state{resource="catalogsources",state="failing"} 1.0'
+            failing = 'resource_state{resource="catalogsources",state="failing"} 1\n'
 
             async def failed() -> bool:
                 return failing in await running.metrics()

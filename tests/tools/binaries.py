@@ -196,6 +196,8 @@ class GoTool:
     version_variables: tuple[str, ...] = ()
     """Variables in which upstream's release build writes the version."""
     duration: str = ""
+    by_name_only: bool = False
+    """No test needs it, so it is obtained only when it is asked for."""
 
     @property
     def source(self) -> Path:
@@ -378,6 +380,13 @@ TOOLS: Final[Mapping[str, Tool]] = {
             ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"),
             "about 8 minutes the first time",
         ),
+        GoTool(
+            "kube-state-metrics",
+            "k8s.io/kube-state-metrics/v2",
+            ("github.com/prometheus/common/version.Version",),
+            "about 4 minutes the first time",
+            by_name_only=True,
+        ),
         DebianTool("prometheus", "prometheus", ("prometheus",)),
         DebianTool("promtool", "prometheus", ("promtool",)),
         DebianTool(
@@ -390,6 +399,9 @@ TOOLS: Final[Mapping[str, Tool]] = {
     )
 }
 """Every program, by the name that the tests use."""
+
+FOR_TESTS: Final = tuple(name for name, tool in TOOLS.items() if not getattr(tool, "by_name_only", False))
+"""Names of those that the tests need."""
 
 
 def _silent(_line: str) -> None:

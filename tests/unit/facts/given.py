@@ -55,7 +55,9 @@ def page_of(
     availability |= {resource.plural: Availability.ABSENT for resource in absent}
     availability |= {resource.plural: Availability.UNKNOWN for resource in unknown}
     page = FactsPage(SUBJECTS)
-    page.update(facts_of(*objects, scope=scope, availability=availability, history=history, now=now))
+    facts = facts_of(*objects, scope=scope, availability=availability, history=history, now=now)
+    page.update(facts)
+    page.update_machines(facts.machines.facts, facts.machines.facts)
     assert not page.rule_errors.total()
     wanted = tuple(f"virt_upgrade_{name}" for name in families)
     lines = [line for line in page.render(Format.TEXT).splitlines(keepends=True) if not line.startswith("#")]

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from exporter.facts import RESOURCES, Facts
-from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, Severity, text
+from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, Names, Severity, text
 from exporter.facts.findings import FINDINGS
 from exporter.history.value import History
+from exporter.records.machines import VIRTUAL_MACHINE_INSTANCES
+from exporter.records.nodes import MACHINE_CONFIG_POOLS
 from exporter.records.olm import CATALOG_SOURCES, PACKAGE_MANIFESTS, SUBSCRIPTIONS
 from exporter.records.openshift import CLUSTER_VERSIONS
 from exporter.simulator import objects
@@ -32,6 +34,7 @@ from tests.unit.facts.test_pending import (
     plan,
     sub,
 )
+from tests.unit.facts.vms import kubevirt, migration, node, pool, vm, vmi
 
 Object = dict[str, Any]
 OPENSHIFT_DONE = objects.release("4.18.14", BORN, BORN)
@@ -52,10 +55,6 @@ def seen(*given: Object, times: int = 3) -> Facts:
         facts = facts_of(*given, now=NOW - times + second, history=history)
         history = facts.observe(history)
     return facts_of(*given, now=NOW, history=history)
-
-
-def holding(*given: Object) -> dict[str, tuple[str, ...]]:
-    return seen(*given).findings.objects
 
 
 CASES: list[tuple[str, list[Object], str]] = [
@@ -143,13 +142,31 @@ CASES: list[tuple[str, list[Object], str]] = [
         [*WELL, sub(), openshift(objects.release("4.18.15", T, None))],
         "OpenShift 4.18.15",
     ),
+    ("drain_would_block", [*WELL, sub(), vmi(live="New"), vm()], "prod/db"),
+    ("vm_stays_down", [*WELL, sub(), vmi(strategy="None"), vm(run="Manual")], "prod/db"),
+    (
+        "workaround_restart_required",
+        [*WELL, sub(), vmi(live="New"), vm(strategy="LiveMigrateIfPossible")],
+        "prod/db",
+    ),
+    ("node_drain_blocked", [*WELL, sub(), vmi(live="New"), vm(), node(cordoned=True)], "w1"),
+    ("migratability_stale", [*WELL, sub(), vmi(), vm(), node(schedulable="false")], "w1"),
+    ("outdated_vms", [*WELL, sub(), vmi(outdated=True), vm()], "prod/db"),
+    ("workload_update_disabled", [*WELL, sub(), vmi(outdated=True), vm(), kubevirt(methods=[])], "prod/db"),
+    (
+        "migrations_failing",
+        [*WELL, sub(), vmi(), vm(), *(migration(each, "Failed") for each in "abc")],
+        "prod/db",
+    ),
+    ("pool_degraded", [*WELL, sub(), pool(degraded="True")], "worker"),
+    ("pool_paused", [*WELL, sub(), pool(paused=True, configurations=("b", "a"))], "worker"),
 ]
 
 
 @pytest.mark.parametrize(("name", "given", "named"), CASES, ids=[name for name, _, _ in CASES])
 def test_a_finding_names_what_it_concerns(name: str, given: list[Object], named: str) -> None:
     # Of two objects of one name the later one counts, as in a cluster.
-    assert text(holding(*given)[name]) == named
+    assert text(seen(*given).findings.names[name]) == named
 
 
 def test_every_finding_has_a_case_and_says_what_to_do() -> None:
@@ -206,6 +223,10 @@ def test_the_page_holds_every_finding_and_the_names_of_those_that_hold() -> None
         ([PACKAGE_MANIFESTS], [], ['{update="openshift"} 1', '{update="operator"} 1']),
         # A failed resolution or unpacking shows only to who knows the head of the channel.
         ([], [PACKAGE_MANIFESTS], []),
+        # Without virtual machines nothing blocks a drain; with what nobody may read it is not known.
+        ([VIRTUAL_MACHINE_INSTANCES], [], ['{update="openshift"} 1', '{update="operator"} 1']),
+        ([], [VIRTUAL_MACHINE_INSTANCES], ['{update="operator"} 1']),
+        ([], [MACHINE_CONFIG_POOLS], ['{update="operator"} 1']),
     ],
 )
 def test_there_is_no_verdict_without_what_it_rests_on(
@@ -220,21 +241,21 @@ def test_there_is_no_verdict_on_what_is_stale() -> None:
     stale = facts.later(History(), NOW, frozenset({"catalogsources"}))
     assert (stale.findings.ready(OPERATOR), stale.findings.ready(OPENSHIFT)) == (None, True)
     stale = facts.later(History(), NOW, frozenset({"infrastructures"}))
-    assert stale.findings.ready(OPERATOR) is True
+    assert (stale.findings.ready(OPERATOR), stale.findings.ready(OPENSHIFT)) == (True, None)
 
 
 def test_what_has_only_just_gone_has_not_gone_and_keeps_its_since() -> None:
     wrong, right = (*WELL, sub(channel="candidate")), (*WELL, sub())
     history = History()
     found = None
-    recent: dict[str, tuple[str, ...]] = {}
+    recent: dict[str, Names] = {}
     said = []
     for seconds, given in ((0, wrong), (100, right), (159, right), (159, wrong), (300, right), (361, right)):
         facts = facts_of(*given, now=NOW + seconds, history=history)
         facts = Facts(facts.cluster, history, NOW + seconds, recent=recent)
         history = facts.observe(history)
         facts = Facts(facts.cluster, history, NOW + seconds, recent=recent)
-        recent = facts.findings.objects
+        recent = facts.findings.names
         found = next(each for each in facts.findings.found if each.finding.name == "channel_not_recommended")
         said.append((bool(found.objects), found.now, found.since and found.since - NOW))
     assert said == [
@@ -276,13 +297,13 @@ def test_a_finding_that_cannot_be_worked_out_is_not_known_and_there_is_no_verdic
     ],
 )
 def test_an_alert_names_five(count: int, length: int, expected: str) -> None:
-    assert text(tuple(str(number) * length for number in range(count))) == expected
+    assert text(Names.of(str(number) * length for number in range(count))) == expected
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "🙂", "\ud800"])
 @pytest.mark.parametrize("length", [10, 100, 253, 1000])
 def test_the_names_are_never_longer_than_400_bytes(letter: str, length: int) -> None:
-    said = text(tuple(f"{number}{letter * length}" for number in range(9)))
+    said = text(Names.of(f"{number}{letter * length}" for number in range(9)))
     assert len(said.encode()) <= 400
     assert said.endswith(" more")
 
@@ -306,6 +327,9 @@ def test_severities_and_effects_are_what_the_documentation_says() -> None:
         "openshift_update_running",
         "plan_failed",
         "unpack_failed",
+        "drain_would_block",
+        "pool_degraded",
+        "pool_paused",
     }
     assert {each.severity for each in FINDINGS} <= set(Severity)
     assert all(resource in RESOURCES for each in FINDINGS for resource in each.resources)

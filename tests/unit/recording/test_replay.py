@@ -87,11 +87,11 @@ def test_every_kind_of_the_file_is_synced_and_fresh_and_every_other_absent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     page, _ = final(MANUAL, capsys)
-    states = dict(re.findall(r'resource_state\{resource="(\w+)",state="(\w+)"\} 1.0', page))
+    states = dict(re.findall(r'resource_state\{resource="(\w+)",state="(\w+)"\} 1\n', page))
     assert states["subscriptions"] == states["clusterserviceversions"] == "synced"
     assert states["packagemanifests"] == states["clusterversions"] == "absent"
-    assert set(re.findall(r"resource_fresh\{.*\} (\S+)", page)) == {"1.0"}
-    assert 'virt_upgrade_exporter_source_info{source="replay"} 1.0' in page
+    assert set(re.findall(r"resource_fresh\{.*\} (\S+)", page)) == {"1"}
+    assert 'virt_upgrade_exporter_source_info{source="replay"} 1\n' in page
 
 
 def test_it_ends_at_the_last_line_or_where_it_is_told_to(

@@ -22,7 +22,7 @@ from exporter.history.keeper import decode, encode
 from exporter.history.value import History
 from exporter.kube.decoding import BadObject, ObjectDecoder, object_key
 from exporter.kube.resource import Resource
-from exporter.kube.store import Key
+from exporter.kube.store import Delta, Key
 from exporter.metrics.exposition import Format
 from exporter.metrics.page import FactsPage
 from exporter.pipeline import Pipeline
@@ -32,7 +32,7 @@ from exporter.records.base import Record
 from exporter.records.olm import SUBSCRIPTIONS
 from exporter.web.status_json import status_json
 from exporter.web.status_page import status_page
-from tests.unit.records.test_records import NOW, WHOLE, paths
+from tests.unit.records.test_records import NOW, WHOLE, key_of, paths, show, whole_records
 
 SEED = 20260820
 OBJECTS = 10_000
@@ -198,8 +198,8 @@ def follower(resource: Resource[Any]) -> Recorded:
     return Recorded(resource, Clock(NOW), present=True)
 
 
-def deliver(to: Recorded, body: bytes) -> None:
-    to.apply(Line(NOW, 0, "ADDED", to.resource, msgspec.Raw(body)))
+def deliver(to: Recorded, body: bytes) -> list[Delta]:
+    return to.apply(Line(NOW, 0, "ADDED", to.resource, msgspec.Raw(body)))
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -259,20 +259,18 @@ def test_causes_without_end_do_not_fill_the_log(caplog: pytest.LogCaptureFixture
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.plural)
 def test_a_cluster_with_a_mangled_object_has_facts_and_a_page(resource: Resource[Record]) -> None:
-    healthy = {each.plural: ObjectDecoder(each.record).decode(whole_json(each)) for each in RESOURCES}
+    healthy = whole_records()
     availability = dict.fromkeys(WHOLE, Availability.KNOWN)
     page = FactsPage(SUBJECTS)
     for number, (body, record) in enumerate(islice(understood(resource), FACTS_OBJECTS)):
         with told(number, body):
-            records = {
-                plural: {plural: each} for plural, each in {**healthy, resource.plural: record}.items()
-            }
+            records = {**healthy, resource.plural: {key_of(record): record}}
             cluster = Cluster(records, availability=availability)
             seen = History()
             # First with nothing remembered, then with what was seen.
             for now in (NOW, NOW + 1):
                 facts = Facts(cluster, seen, now)
-                page.update(facts)
+                show(page, facts)
                 assert not page.rule_errors.total()
                 assert all(found.known for found in facts.findings.found)
                 seen = facts.observe(seen)
@@ -296,9 +294,9 @@ def test_a_mangled_object_is_shown_or_left_out_wherever_people_and_machines_look
     for number, body in enumerate(islice(mangled(resource), SHOWN_OBJECTS)):
         with told(number, body):
             # Alone of its kind: beside the healthy one it would not count.
-            followers[resource.plural].store.clear()
-            deliver(followers[resource.plural], body)
-            pipeline.changed_now(resource.plural)
+            mangled_one = followers[resource.plural]
+            pipeline.note_change(resource.plural, mangled_one.store.clear())
+            pipeline.note_change(resource.plural, deliver(mangled_one, body))
             assert_shown(pipeline, caplog)
 
 
@@ -307,18 +305,17 @@ def test_a_cluster_whose_dates_are_all_odd_is_shown(date: str, caplog: pytest.Lo
     pipeline, followers = whole_cluster()
     for plural, each in followers.items():
         text = re.sub(rf'"{DATE.pattern}"', json.dumps(date), json.dumps(WHOLE[plural]))
-        deliver(each, text.encode())
-        pipeline.changed_now(plural)
+        pipeline.note_change(plural, deliver(each, text.encode()))
     assert_shown(pipeline, caplog)
 
 
 def whole_cluster() -> tuple[Pipeline, dict[str, Recorded]]:
     """A pipeline over followers that hold all of WHOLE."""
     followers = {each.plural: follower(each) for each in RESOURCES}
-    for each in followers.values():
-        deliver(each, whole_json(each.resource))
     pipeline = Pipeline(source="replay", wall_clock=Clock(NOW))
     pipeline.followers = tuple(followers.values())
+    for plural, each in followers.items():
+        pipeline.note_change(plural, deliver(each, whole_json(each.resource)))
     return pipeline, followers
 
 

@@ -13,11 +13,12 @@ from exporter.facts import RESOURCES, SUBJECTS, Facts
 from exporter.facts.cluster import Availability, Cluster
 from exporter.history.keeper import decode, encode
 from exporter.history.value import History
-from exporter.kube.decoding import BadObject, ObjectDecoder
+from exporter.kube.decoding import BadObject, ObjectDecoder, object_key
 from exporter.kube.resource import Resource
 from exporter.metrics.page import FactsPage
-from exporter.records.base import Record
+from exporter.records.base import BulkRecord, Record
 from exporter.simulator import objects
+from tests.unit.facts import vms
 from tests.unit.facts.test_versions import BORN, T, csv, hco, openshift
 
 NOW = T.timestamp() + 1000
@@ -34,9 +35,58 @@ WHOLE: dict[str, dict[str, Any]] = {
     "catalogsources": objects.catalog_source(created=BORN, polled=T),
     "operatorconditions": objects.operator_condition("4.18.3", since=T),
     "hyperconvergeds": hco("4.18.3"),
-    "kubevirts": objects.kubevirt("v1.4.1", created=BORN),
+    "kubevirts": vms.kubevirt(strategy="LiveMigrate", deployments=("a", "b"), progressing=("True", vms.T)),
     "packagemanifests": objects.package_manifest("4.18.4", "4.18.3", created=BORN),
+    "virtualmachineinstances": vms.vmi(
+        live="DisksNotLiveMigratable",
+        message="cannot migrate VMI: PVC db is not shared",
+        outdated=True,
+        evacuating="w1",
+        volumes=[{"name": "file", "hostDisk": {"path": "/x", "shared": False}}],
+        claims=[("root", "db", "ReadWriteOnce")],
+        networks=[{"name": "fast", "multus": {"networkName": "sriov-a"}}],
+        devices={
+            "interfaces": [{"name": "fast", "sriov": {}}],
+            "hostDevices": [{"name": "nic"}],
+            "gpus": [{"name": "gpu"}],
+        },
+    ),
+    "virtualmachines": vms.vm(strategy="None", running=True),
+    "virtualmachineinstancemigrations": vms.migration(
+        "m",
+        "Failed",
+        origin="evacuation",
+        labels={"kubevirt.io/volume-update-migration": "db"},
+        priority="system-critical",
+        conditions=["migrationRejectedByResourceQuota"],
+    ),
+    "nodes": vms.node(cordoned=True, tainted=vms.T, drain=("drain-a", "uncordon-b"), schedulable="false"),
+    "machineconfigpools": vms.pool(paused=True, configurations=("b", "a"), degraded="True"),
+    "persistentvolumeclaims": vms.claim("db", "local"),
+    "storageclasses": vms.storage_class("local", vms.HOSTPATH),
 }
+
+
+def key_of(record: BulkRecord) -> str:
+    """Where a store keeps it."""
+    return object_key(record.metadata.namespace, record.name)
+
+
+def whole_records() -> dict[str, dict[str, Any]]:
+    """The records of WHOLE, by resource and key."""
+    records: dict[str, dict[str, Any]] = {}
+    for each in RESOURCES:
+        record = ObjectDecoder(each.record).decode(msgspec.json.encode(WHOLE[each.plural]))
+        records[each.plural] = {key_of(record): record}
+    return records
+
+
+def show(page: FactsPage, facts: Facts) -> None:
+    """The page with everything on it."""
+    page.update(facts)
+    page.update_machines(facts.machines.facts, facts.machines.facts)
+
+
 NONSENSE = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5) | st.just("4.18.3"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -71,16 +121,13 @@ def test_a_damaged_object_is_read_or_refused_and_the_rules_stand_it(
     whole = WHOLE[resource.plural]
     path = data.draw(st.sampled_from(paths(whole)))
     obj = damaged(whole, path, data.draw(NONSENSE), remove=bool(path) and data.draw(st.booleans()))
-    decoders = {each.plural: ObjectDecoder(each.record) for each in RESOURCES}
-    records = {
-        plural: {plural: decoders[plural].decode(msgspec.json.encode(each))} for plural, each in WHOLE.items()
-    }
+    records = whole_records()
     try:
-        record = decoders[resource.plural].decode(msgspec.json.encode(obj))
+        record = ObjectDecoder(resource.record).decode(msgspec.json.encode(obj))
     except BadObject:
-        del records[resource.plural][resource.plural]
+        records[resource.plural] = {}
     else:
-        records[resource.plural] = {"damaged": record}
+        records[resource.plural] = {key_of(record): record}
     page = FactsPage(SUBJECTS)
     availability = dict.fromkeys(WHOLE, Availability.KNOWN)
     cluster = Cluster(records, availability=availability)
@@ -88,7 +135,7 @@ def test_a_damaged_object_is_read_or_refused_and_the_rules_stand_it(
     # What is first seen leads to findings, whose beginning is seen next; then nothing is new.
     for now in (NOW, NOW + 1, NOW + 2):
         facts = Facts(cluster, seen, now)
-        page.update(facts)
+        show(page, facts)
         assert all(found.known for found in facts.findings.found)
         seen, before = facts.observe(seen), seen
     assert seen is before

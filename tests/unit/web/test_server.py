@@ -135,7 +135,7 @@ async def test_an_outage_is_no_reason_to_restart_us_and_freezes_nothing_silently
         assert (await each.get("/livez"))[0] == 200
         _, _, page = await each.get("/metrics")
         assert b"virt_upgrade_version_skew 0" in page
-        assert b'virt_upgrade_exporter_resource_fresh{resource="clusterversions"} 0.0' in page
+        assert b'virt_upgrade_exporter_resource_fresh{resource="clusterversions"} 0\n' in page
         await each.api.start()
         each.api.faults.clear()
         await until(lambda: {str(status.state) for status in states} == {"synced"}, "all are synced")

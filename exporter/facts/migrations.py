@@ -1,0 +1,137 @@
+"""Who asked for a migration, how did it end, and which VMs cannot be got away?
+
+A migration is an object of its own, a VirtualMachineInstanceMigration. Who asked for it is in its
+annotations: a drain, the update of workloads, or neither of these. The updater of workloads also moves
+volumes and hot-plugged devices: those carry a label, or from KubeVirt 1.7 on another priority.
+
+Finished ones are deleted but for the newest five of each VM, so what they amount to is counted as they
+end, each once, and remembered (`exporter/history/tally.py`).
+
+Migrations under way fail when virt-handler is replaced (kubevirt `docs/updates.md`), so failures between
+the beginning of a roll-out of KubeVirt and ten minutes after its end say nothing about a VM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from exporter.records.machines import VirtualMachineInstanceMigration as Migration
+
+WORKLOAD_UPDATE: Final = "workload_update"
+EVACUATION: Final = "evacuation"
+OTHER: Final = "other"
+ORIGINS: Final = (WORKLOAD_UPDATE, EVACUATION, OTHER)
+
+SUCCEEDED: Final = "succeeded"
+FAILED: Final = "failed"
+ENDS: Final = (SUCCEEDED, FAILED)
+
+IN_A_ROW: Final = 3
+"""Failures since the last success that make a VM a failing one."""
+
+AFTER_ROLLOUT_SECONDS: Final = 600.0
+"""A failure within this time of a roll-out of virt-handler is the roll-out's."""
+
+UNSCHEDULABLE_SECONDS: Final = 60.0
+"""A target pod that is not scheduled within this time has nowhere to go; normally it takes seconds."""
+
+QUOTA: Final = "quota"
+MIGRATION_BLOCKED: Final = "migration_blocked"
+NO_TARGET: Final = "no_target"
+REPEATED_FAILURE: Final = "repeated_failure"
+EVACUATION_MARK: Final = "evacuation_mark"
+
+_BLOCKED: Final = ("migrationBlockedByUtilityVolumes", "migrationBlockedByBackup")
+
+
+class Window(NamedTuple):
+    """The latest roll-out of KubeVirt: from when to when."""
+
+    since: float
+    ended: float
+    """Infinite while it is under way."""
+
+    def covers(self, moment: float) -> bool:
+        """What ended then may have ended because of it."""
+        return self.since <= moment <= self.ended + AFTER_ROLLOUT_SECONDS
+
+
+class Finished(NamedTuple):
+    """One migration that has ended."""
+
+    origin: str
+    end: str
+    at: float
+    uid: str
+
+
+def origin(migration: Migration) -> str:
+    """Who asked for it."""
+    metadata = migration.metadata
+    said = metadata.annotations
+    if said is None:
+        return OTHER
+    if said.evacuation is not None:
+        return EVACUATION
+    moves_volumes = metadata.labels is not None and metadata.labels.volume_update is not None
+    by_hotplug = migration.spec is not None and migration.spec.priority == "user-triggered"
+    updates = said.workload_update is not None and not moves_volumes and not by_hotplug
+    return WORKLOAD_UPDATE if updates else OTHER
+
+
+def finished(migration: Migration) -> Finished | None:
+    """How it ended; None while it is under way."""
+    if not migration.is_finished:
+        return None
+    end = SUCCEEDED if migration.phase == "Succeeded" else FAILED
+    return Finished(origin(migration), end, migration.ended, migration.metadata.uid or migration.name)
+
+
+def failing(migrations: Iterable[Migration], rollout: Window | None) -> tuple[str, ...]:
+    """Origins whose migrations of one VM keep failing."""
+    ends = sorted((each for each in map(finished, migrations) if each), key=lambda each: (each.at, each.uid))
+    failures: dict[str, int] = {}
+    for each in ends:
+        if each.end == SUCCEEDED:
+            failures.clear()
+        elif rollout is None or not rollout.covers(each.at):
+            failures[each.origin] = failures.get(each.origin, 0) + 1
+    return tuple(each for each in ORIGINS if failures.get(each, 0) >= IN_A_ROW)
+
+
+class Stuck(NamedTuple):
+    """Why a VM that could be migrated does not get away; empty when nothing is in its way yet."""
+
+    cause: str
+    due: float | None
+    """Unix time at which to look again, nothing else happening."""
+
+
+def stuck(
+    migrations: Collection[Migration], *, marked: bool, cordoned: bool, failing: bool, now: float
+) -> Stuck:
+    """What holds a VM that is to leave its node.
+
+    Args:
+        migrations: all of this VM.
+        marked: the instance is marked for eviction from its node.
+        cordoned: its node is cordoned.
+        failing: its migrations keep failing.
+        now: Unix time.
+    """
+    evacuating = cordoned and any(origin(each) == EVACUATION for each in migrations)
+    if not marked and not evacuating:
+        return Stuck("", None)
+    under_way = [each for each in migrations if not each.is_finished]
+    if any(each.is_true("migrationRejectedByResourceQuota") for each in under_way):
+        return Stuck(QUOTA, None)
+    if any(each.is_true(type_) for each in under_way for type_ in _BLOCKED):
+        return Stuck(MIGRATION_BLOCKED, None)
+    scheduling = [each.entered for each in under_way if each.phase == "Scheduling"]
+    due = min((each + UNSCHEDULABLE_SECONDS for each in scheduling if each is not None), default=None)
+    if due is not None and due <= now:
+        return Stuck(NO_TARGET, None)
+    if failing:
+        return Stuck(REPEATED_FAILURE, due)
+    return Stuck(EVACUATION_MARK if marked and not cordoned else "", due)

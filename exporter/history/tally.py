@@ -1,0 +1,77 @@
+"""How often something has happened: a count that merges, each event counted once whoever saw it.
+
+Events are known by when they happened and by their identity. The newest are kept one by one; older ones
+are folded into a number with a frontier, the latest event in it. A merge takes the number with the later
+frontier, and ignores events at or before it, which that number holds. So two replicas that have seen the
+same events agree on the count, and one that was away learns it from the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+EVENTS_LIMIT: Final = 128
+"""More events than these are folded, down to half of them: replicas see one event within seconds of each
+other, and hundreds do not end in that time."""
+
+UID_LENGTH: Final = 13
+"""Of an identity this much is kept: with the second it happened in, enough to tell it from others."""
+
+
+class Event(NamedTuple):
+    """One event."""
+
+    at: float
+    """Unix time."""
+    uid: str
+
+
+class Folded(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """Events up to the frontier, as a number."""
+
+    frontier: Event
+    count: int
+
+
+class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A count."""
+
+    events: tuple[Event, ...] = ()
+    """Later than the frontier, in their order."""
+    folded: Folded | None = None
+
+    @property
+    def total(self) -> int:
+        """How often it has happened."""
+        return len(self.events) + (self.folded.count if self.folded else 0)
+
+    def holds(self, event: Event) -> bool:
+        """It has been counted."""
+        known = Event(event.at, event.uid[:UID_LENGTH])
+        return known in self.events or (self.folded is not None and known <= self.folded.frontier)
+
+    def merge(self, other: Tally) -> Tally:
+        """What both know."""
+        folded = max((each.folded for each in (self, other) if each.folded is not None), default=None)
+        return Tally(_later({*self.events, *other.events}, folded), folded)
+
+    def add(self, events: Iterable[Event]) -> Tally:
+        """With more events; the same value when they are known."""
+        new = {Event(each.at, each.uid[:UID_LENGTH]) for each in events}
+        known = _later({*self.events, *new}, self.folded)
+        return self if known == self.events else Tally(known, self.folded).fold()
+
+    def fold(self) -> Tally:
+        """Small again."""
+        if len(self.events) <= EVENTS_LIMIT:
+            return self
+        old, kept = self.events[: -EVENTS_LIMIT // 2], self.events[-EVENTS_LIMIT // 2 :]
+        count = len(old) + (self.folded.count if self.folded else 0)
+        return Tally(kept, Folded(old[-1], count))
+
+
+def _later(events: Iterable[Event], folded: Folded | None) -> tuple[Event, ...]:
+    return tuple(sorted(each for each in events if folded is None or each > folded.frontier))
