@@ -245,7 +245,8 @@ class Pipeline:
 
     def _work(self) -> bool:
         """Derive VMs anew for one turn; whether that was all."""
-        machines_, records = self._machines, _Records(self.followers)
+        machines_ = self._machines
+        records = {each.resource.plural: each.store.records for each in self.followers}
         now = round(self._wall_clock(), 3)
         # Not the wall clock: that is the story's, and may stand still.
         ends = time.perf_counter() + self._turn

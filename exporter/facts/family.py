@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from exporter.kube.resource import Resource
@@ -45,6 +46,12 @@ class Family:
             raise ValueError(f"{self.name} does not begin with {PREFIX}")
         if taken := RESERVED_LABELS.intersection(self.labels):
             raise ValueError(f"{self.name} has labels that belong to the scraper: {', '.join(sorted(taken))}")
+
+    @cached_property
+    def line(self) -> str:
+        """A sample's line: a template that takes the label values and the value."""
+        labels = ",".join(f'{name}="%s"' for name in self.labels)
+        return self.name + (f"{{{labels}}}" if labels else "") + " %s\n"
 
     @property
     def unit(self) -> str:

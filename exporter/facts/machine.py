@@ -11,7 +11,7 @@ A pure function of an instance and what belongs to it; `exporter/facts/machines.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -91,16 +91,15 @@ class Machine(msgspec.Struct, frozen=True, gc=False):
         return "unknown" if self.reason == migratability.NOT_EVALUATED else "false"
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What belongs to an instance, and what its claims are looked up in."""
 
     owner: VirtualMachine | None = None
     """The VirtualMachine of the same name."""
     migrations: Collection[VirtualMachineInstanceMigration] = ()
     node: Node | None = None
-    claims: Mapping[str, BulkRecord] = field(default_factory=dict)
-    classes: Mapping[str, BulkRecord] = field(default_factory=dict)
+    claims: Mapping[str, BulkRecord] = {}
+    classes: Mapping[str, BulkRecord] = {}
 
 
 def derive(

@@ -101,16 +101,25 @@ OUTDATED: Final = "outdated"
 FAILING: Final = "failing"
 
 
-def _lists(each: Machine) -> Iterator[str]:
-    """Lists that a VM is named in."""
+_NODE: Final = "node"
+_LIST: Final = "list"
+_BLOCKED: Final = "blocked"
+
+
+def _places(each: Machine) -> tuple[tuple[str, str], ...]:
+    """Where a VM is to be found."""
+    found = [(_NODE, each.node)]
     if each.outcome in {STAYS_DOWN, WOULD_BLOCK}:
-        yield each.outcome
+        found.append((_LIST, each.outcome))
     if each.workaround == RESTART_REQUIRED:
-        yield RESTART_REQUIRED
+        found.append((_LIST, RESTART_REQUIRED))
     if each.outdated:
-        yield OUTDATED
+        found.append((_LIST, OUTDATED))
     if each.failing:
-        yield FAILING
+        found.append((_LIST, FAILING))
+    if each.blocking:
+        found.append((_BLOCKED, each.node))
+    return tuple(found)
 
 
 def per_machine(
@@ -149,9 +158,8 @@ class Machines:
         self._dirty: dict[str, None] = {}
         self._due: list[tuple[float, str]] = []
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._lists: dict[str, set[str]] = {}
-        self._blockers: dict[str, set[str]] = {}
-        self._on_node: dict[str, set[str]] = {}
+        self._members: dict[str, dict[str, set[str]]] = {_NODE: {}, _LIST: {}, _BLOCKED: {}}
+        """VMs by node, by the lists that they are named in, and by the node whose drain they hold."""
         self._by_claim: dict[str, tuple[str, ...]] = {}
         """Mostly one VM: a set for each would be memory, and work for the garbage collector."""
         self._migrations: dict[str, dict[str, VirtualMachineInstanceMigration]] = {}
@@ -243,7 +251,7 @@ class Machines:
         after = _state(new)
         self._unset = self._unset or before is None or after is None
         if before != after:
-            self._mark(self._on_node.get(delta.key, ()))
+            self._mark(self._members[_NODE].get(delta.key, ()))
         if isinstance(old, Node) and isinstance(new, Node) and new.is_cordoned and not old.is_cordoned:
             if seen_at is not None:
                 self._witnessed[new.metadata.uid or new.name] = seen_at
@@ -290,15 +298,13 @@ class Machines:
             new = machine.derive(instance, self._around(key, instance.node, records), self._settings, now)
         if new == old:
             return
-        if old is not None:
-            self._count(key, old, -1)
         if new is None:
             del self._facts[key]
         else:
             self._facts[key] = new
-            self._count(key, new, 1)
             if new.due is not None:
                 heapq.heappush(self._due, (new.due, key))
+        self._recount(key, old, new)
         self._changed.add(key)
         self._summary = None
 
@@ -313,20 +319,27 @@ class Machines:
             classes=records.get(STORAGE_CLASSES.plural, _NO_RECORDS),
         )
 
-    def _count(self, key: str, each: Machine, sign: int) -> None:
-        for measure in machine.measures(each):
-            self._counts[measure] += sign
-        change = _add if sign > 0 else _remove
-        change(self._on_node, each.node, key)
-        for name in _lists(each):
-            change(self._lists, name, key)
-            self._named.pop(("", name), None)
-        if each.blocking:
-            change(self._blockers, each.node, key)
-            self._named.pop(("node", each.node), None)
-        for one in each.objects:
-            if one.claim:
-                self._claim(f"{each.namespace}/{one.claim}", key, sign)
+    def _recount(self, key: str, old: Machine | None, new: Machine | None) -> None:
+        before, after = (tuple(machine.measures(each)) if each else () for each in (old, new))
+        if before != after:
+            for measure in before:
+                self._counts[measure] -= 1
+            for measure in after:
+                self._counts[measure] += 1
+        places, present = (_places(each) if each else () for each in (old, new))
+        if places != present:
+            for kind, name in places:
+                _remove(self._members[kind], name, key)
+                self._named.pop((kind, name), None)
+            for kind, name in present:
+                _add(self._members[kind], name, key)
+                self._named.pop((kind, name), None)
+        in_the_way, still = (each.objects if each else () for each in (old, new))
+        if in_the_way != still:
+            for sign, each, objects in ((-1, old, in_the_way), (1, new, still)):
+                for one in objects:
+                    if each and one.claim:
+                        self._claim(f"{each.namespace}/{one.claim}", key, sign)
 
     def _claim(self, claim: str, key: str, sign: int) -> None:
         rest = tuple(each for each in self._by_claim.get(claim, ()) if each != key)
@@ -338,7 +351,7 @@ class Machines:
     @property
     def alarms(self) -> frozenset[str]:
         """What somebody waits for: lists with VMs in them, held nodes, cordons, ends of migrations."""
-        what = (self._lists, self._blockers, self._witnessed, self._ended)
+        what = (self._members[_LIST], self._members[_BLOCKED], self._witnessed, self._ended)
         return frozenset(name for names in what for name in names)
 
     def summary(self) -> Summary:
@@ -349,19 +362,19 @@ class Machines:
                 counts={measure: count for measure, count in self._counts.items() if count},
                 facts=self._facts,
                 running=len(self._facts),
-                names={name: self._names("", name, keys) for name, keys in self._lists.items()},
-                blockers={node: self._names("node", node, keys) for node, keys in self._blockers.items()},
+                names=self._names(_LIST),
+                blockers=self._names(_BLOCKED),
                 under_way={each: count for each, count in self._under_way.items() if count},
                 ended=tuple(self._ended.values()),
                 witnessed=dict(self._witnessed),
             )
         return self._summary
 
-    def _names(self, kind: str, name: str, keys: set[str]) -> Names:
-        known = self._named.get((kind, name))
-        if known is None:
-            known = self._named[kind, name] = Names(tuple(heapq.nsmallest(LISTED, keys)), len(keys))
-        return known
+    def _names(self, kind: str) -> dict[str, Names]:
+        for name, keys in self._members[kind].items():
+            if (kind, name) not in self._named:
+                self._named[kind, name] = Names(tuple(heapq.nsmallest(LISTED, keys)), len(keys))
+        return {name: self._named[kind, name] for name in self._members[kind]}
 
 
 UNSET: Final = "Unset"

@@ -20,7 +20,9 @@ import msgspec
 
 from exporter.facts.eviction import Release
 from exporter.records.base import BulkRecord
+from exporter.records.machines import HOST_DISK as HOST_DISK_MESSAGE
 from exporter.records.machines import (
+    SHARED,
     Devices,
     InstanceSpec,
     InstanceStatus,
@@ -148,7 +150,7 @@ def _volumes(
             yield Offending("volume", volume.name or "")
     for status in (instance.status or InstanceStatus()).volume_status or ():
         info = status.persistent_volume_claim_info
-        if info is None or "ReadWriteMany" in (info.access_modes or ()):
+        if info is None or SHARED in (info.access_modes or ()):
             continue
         name = info.claim_name or ""
         claim = claims.get(claim_key(instance.namespace, name))
@@ -191,7 +193,7 @@ def cause(
     said = instance.live_migratable
     message = ((said.message if said else None) or "").lower()
     if why == DISKS:
-        if "hostdisk" in message:
+        if HOST_DISK_MESSAGE in message:
             return HOST_DISK
         claims = [each for each in objects if each.claim]
         if any(each.provisioner in HOSTPATH_PROVISIONERS for each in claims):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -18,6 +19,10 @@ from exporter.records.base import BulkMetadata, BulkRecord, Part, unix
 
 LIVE_MIGRATABLE: Final = "LiveMigratable"
 RUNNING: Final = "Running"
+SHARED: Final = "ReadWriteMany"
+"""The access mode with which a claim can be migrated between nodes."""
+HOST_DISK: Final = "hostdisk"
+"""In lower case: part of the message about files of a node."""
 FINISHED: Final = ("Succeeded", "Failed")
 """Phases in which a migration stays."""
 
@@ -36,6 +41,19 @@ class Word(Part, frozen=True):
     status: str | None = None
     reason: str | None = None
     message: str | None = None
+
+    def trimmed(self) -> Word:
+        """Without the part of a message that is another one for every VM."""
+        message = self.message
+        if message is not None and (self.reason == "DisksNotLiveMigratable" or self.status == "True"):
+            message = HOST_DISK if HOST_DISK in message.lower() else None
+        return _words(self.type, self.status, self.reason, message)
+
+
+@lru_cache(maxsize=256)
+def _words(type_: str | None, status: str | None, reason: str | None, message: str | None) -> Word:
+    """The one object for conditions that repeat."""
+    return Word(type=type_, status=status, reason=reason, message=message)
 
 
 class Present(Part, frozen=True):
@@ -193,29 +211,53 @@ class VirtualMachineInstance(BulkRecord, frozen=True):
 
     def trimmed(self) -> Self:
         """Without what nobody asks of an instance in this state."""
-        status, spec = self.status or _NO_STATUS, self.spec or _NO_SPEC
+        status, spec, metadata = self.status or _NO_STATUS, self.spec or _NO_SPEC, self.metadata
         said = self.live_migratable
-        kept = said is None or said.status != "True"
-        node = _one(status.node_name)
+        reason = (said.reason or "") if said is not None and said.status != "True" else ""
+        owners = tuple(Owner(kind=_one(each.kind)) for each in metadata.owner_references or ())[:1]
         return type(self)(
-            metadata=self.metadata,
+            metadata=InstanceMetadata(
+                name=metadata.name,
+                namespace=_one(metadata.namespace),
+                uid=metadata.uid,
+                resource_version=metadata.resource_version,
+                deletion_timestamp=metadata.deletion_timestamp,
+                labels=metadata.labels if metadata.labels and metadata.labels.outdated is not None else None,
+                owner_references=_BY_MACHINE if owners == _BY_MACHINE else owners,
+            ),
             spec=InstanceSpec(
                 eviction_strategy=_one(spec.eviction_strategy),
-                domain=spec.domain if kept else None,
-                networks=spec.networks if kept else None,
-                volumes=spec.volumes if kept else None,
+                # Which of these a reason is about is in its name: Interface..., HostDevice..., Disks...
+                domain=None if reason.startswith("Disks") else spec.domain if reason else None,
+                networks=None if reason.startswith("Disks") else spec.networks if reason else None,
+                volumes=tuple(each for each in spec.volumes or () if each.host_disk) if reason else None,
             ),
             status=InstanceStatus(
                 phase=_one(status.phase),
-                node_name=node,
+                node_name=_one(status.node_name),
                 evacuation_node_name=_one(status.evacuation_node_name),
-                conditions=_LIVE if said is not None and not kept else (said,) if said else (),
-                volume_status=status.volume_status if kept else None,
+                conditions=(said.trimmed(),) if said else (),
+                volume_status=_unshared(status.volume_status) if reason else None,
             ),
         )
 
 
-_LIVE: Final = (Word(type=LIVE_MIGRATABLE, status="True"),)
+_BY_MACHINE: Final = (Owner(kind="VirtualMachine"),)
+
+
+def _unshared(volumes: tuple[VolumeStatus, ...] | None) -> tuple[VolumeStatus, ...]:
+    """Volumes on claims that only one node can use at a time."""
+    found = []
+    for each in volumes or ():
+        info = each.persistent_volume_claim_info
+        if info is not None and SHARED not in (info.access_modes or ()):
+            found.append(
+                VolumeStatus(
+                    name=_one(each.name),
+                    persistent_volume_claim_info=ClaimInfo(claim_name=info.claim_name),
+                )
+            )
+    return tuple(found)
 
 
 def _one(word: str | None) -> str | None:
