@@ -14,12 +14,21 @@ import pytest
 import yaml
 
 from exporter.facts import RESOURCES
+from exporter.facts.migrations import origin
 from exporter.kube.decoding import ObjectDecoder
 from exporter.records.base import condition
+from exporter.records.machines import (
+    VirtualMachine,
+    VirtualMachineInstance,
+    VirtualMachineInstanceMigration,
+)
+from exporter.records.nodes import MachineConfigPool, Node
 from exporter.records.olm import CatalogSource, ClusterServiceVersion, InstallPlan, Subscription
 from exporter.records.openshift import ClusterOperator, ClusterVersion
+from exporter.records.storage import PersistentVolumeClaim
 from exporter.records.virtualization import HyperConverged
 from exporter.simulator.kinds import BY_KIND
+from tests.unit.facts import vms
 from tests.unit.facts.given import facts_of, page_of
 
 ROOT = Path(os.environ["OBJECTS_DIR"])
@@ -83,6 +92,26 @@ def test_an_object_is_read_as_an_expert_reads_it(file: str, reading: str) -> Non
         case HyperConverged():
             hyperconverged(record, reading)
         case _:
+            of_machines(record, obj, reading)
+
+
+def of_machines(record: object, obj: dict[str, Any], reading: str) -> None:
+    match record:
+        case VirtualMachine():
+            machine(record, reading)
+        case VirtualMachineInstance():
+            instance(obj, reading)
+        case VirtualMachineInstanceMigration():
+            migration(record, reading)
+        case Node():
+            node(obj, reading)
+        case MachineConfigPool():
+            pool(obj, reading)
+        case PersistentVolumeClaim():
+            wanted = said(reading, r"storageClass (\S+?);") or ""
+            assert record.storage_class == ("" if wanted == "absent" else wanted)
+            shared(obj, reading)
+        case _:
             raise AssertionError(f"nobody reads a {type(record).__name__}")
 
 
@@ -141,6 +170,87 @@ def hyperconverged(record: HyperConverged, reading: str) -> None:
     assert shown == set(re.findall(r"\w+=\w+(?:/\w+)?", listed))
 
 
+def machine(record: VirtualMachine, reading: str) -> None:
+    assert record.run_strategy == said(reading, r"run strategy (\w+)")
+    strategy = said(reading, r"template eviction strategy (\w+)")
+    assert record.eviction_strategy == ("" if strategy == "unset" else strategy)
+
+
+def instance(obj: dict[str, Any], reading: str) -> None:
+    families = ["running_vms", "non_migratable_vms", "vm_drain_outcomes", "non_migratable_vm_info"]
+
+    def page(strategy: str = "") -> str:
+        return page_of(obj, vms.kubevirt(strategy=strategy), families=families)
+
+    running = "running: yes" in reading
+    assert f"virt_upgrade_running_vms {running:d}\n" in page()
+    if not running:
+        assert "drain: no running guest" in reading or "being deleted since" in reading
+        assert "} 1\n" not in page()
+        return
+    verdict = said(reading, r"; LiveMigratable: (\S+?);") or ""
+    reason = verdict.removeprefix("False/") if verdict.startswith("False/") else ""
+    assert (f'non_migratable_vms{{reason="{reason}"}} 1\n' in page()) is bool(reason)
+    where = said(reading, r"; node (\S+)$")
+    assert not reason or f'node="{where}"' in page()
+    if "YES, BLOCKED" in reading:
+        outcomes = {"blocks"}
+    elif "not blocked (migrates)" in reading:
+        outcomes = {"migrates"}
+    else:
+        assert "guest is shut down" in reading or "guest shut down" in reading
+        outcomes = {"restarts", "stays_down"}
+    assert outcome(page()) in outcomes
+    if "with a cluster-wide LiveMigrate in the KubeVirt CR: migrates" in reading:
+        assert outcome(page("LiveMigrate")) == "migrates"
+
+
+def outcome(page: str) -> str | None:
+    return said(page, r'vm_drain_outcomes\{outcome="(\w+)"\} 1')
+
+
+def migration(record: VirtualMachineInstanceMigration, reading: str) -> None:
+    assert record.vmi_name == said(reading, r"VMI (\S+);")
+    assert record.phase == said(reading, r"phase (\w+);")
+    assert record.is_finished is ("in flight" not in reading)
+    assert (origin(record) == "other") is ("origin: user or other" in reading)
+
+
+def node(obj: dict[str, Any], reading: str) -> None:
+    families = ["node_cordoned_since_timestamp_seconds", "node_draining", "node_drain_blocking_vms"]
+    page = page_of(obj, families=families)
+    since = moment(said(reading, r"cordoned since (\S+Z)"))
+    cordoned = reading.startswith("cordoned")
+    assert ("node_drain_blocking_vms" in page) is cordoned
+    shown = said(page, r"node_cordoned_since_timestamp_seconds\{.*\} (\d+)")
+    assert (float(shown) if shown else None) == (since.timestamp() if since else None)
+    assert ("node_draining" in page) is ("DRAINING" in reading)
+
+
+def pool(obj: dict[str, Any], reading: str) -> None:
+    families = ["pool_machines", "pool_machines_state", "pool_paused", "findings"]
+    page = page_of(obj, families=families)
+    name = said(reading, r"pool (\w+):")
+    assert f'pool_machines{{pool="{name}"}} {said(reading, "total ([0-9]+)")}\n' in page
+    for state in ("updated", "unavailable", "degraded"):
+        count = said(reading, rf"\b{state} ([0-9]+)")
+        assert f'pool_machines_state{{pool="{name}",state="{state}"}} {count}\n' in page
+    waiting = "target config differs" in reading and "paused True" in reading
+    assert f'pool_paused{{pool="{name}"}} {waiting:d}\n' in page
+    degraded = "; Degraded True" in reading
+    assert f'findings{{finding="pool_degraded",severity="warning"}} {degraded:d}\n' in page
+
+
+def shared(obj: dict[str, Any], reading: str) -> None:
+    """The claim is in the way of a migration unless it is shared; its class is named."""
+    metadata = {**obj["metadata"], "namespace": "prod"}
+    attached = [("root", metadata["name"], mode) for mode in obj["spec"]["accessModes"][:1]]
+    given = [{**obj, "metadata": metadata}, vms.vmi(live="DisksNotLiveMigratable", claims=attached), vms.vm()]
+    page = page_of(*given, families=["non_migratable_vm_object_info"])
+    assert (f'claim="{metadata["name"]}"' in page) is ("not shared" in reading)
+
+
 def test_there_are_objects_to_read() -> None:
     kinds = {str(each.values[0]).partition("/")[0] for each in readings()}
     assert {"Subscription", "InstallPlan", "ClusterServiceVersion", "ClusterVersion"} <= kinds
+    assert {"VirtualMachine", "VirtualMachineInstance", "Node", "MachineConfigPool"} <= kinds
