@@ -39,7 +39,7 @@ def condition(
     return found if since is None else {**found, "lastTransitionTime": time(since)}
 
 
-def _object(
+def api_object(
     api_version: str,
     kind: str,
     name: str,
@@ -51,6 +51,7 @@ def _object(
     spec: ApiObject | None = None,
     status: ApiObject | None = None,
 ) -> ApiObject:
+    """An object with what every object has."""
     metadata: ApiObject = {"name": name, "creationTimestamp": time(created)}
     if namespace:
         metadata["namespace"] = namespace
@@ -84,7 +85,7 @@ def cluster_version(
 ) -> ApiObject:
     """OpenShift's version; `history` with the newest entry first."""
     newest = history[0]
-    return _object(
+    return api_object(
         "config.openshift.io/v1",
         "ClusterVersion",
         "version",
@@ -107,7 +108,7 @@ def cluster_version(
 def cluster_operator(name: str, *, since: datetime, available: bool = True) -> ApiObject:
     """One of OpenShift's operators."""
     status = condition("Available", "True" if available else "False", since, "AsExpected")
-    return _object(
+    return api_object(
         "config.openshift.io/v1", "ClusterOperator", name, created=since, status={"conditions": [status]}
     )
 
@@ -116,7 +117,7 @@ def infrastructure(
     *, created: datetime, control_plane: str = "HighlyAvailable", workers: str = "HighlyAvailable"
 ) -> ApiObject:
     """The cluster's topology."""
-    return _object(
+    return api_object(
         "config.openshift.io/v1",
         "Infrastructure",
         "cluster",
@@ -138,7 +139,7 @@ def catalog_source(
     *, created: datetime, polled: datetime, state: str = "READY", connected: datetime | None = None
 ) -> ApiObject:
     """The catalog that the package comes from; OLM connected to it, or lost it, at `connected`."""
-    return _object(
+    return api_object(
         "operators.coreos.com/v1alpha1",
         "CatalogSource",
         CATALOG,
@@ -165,7 +166,7 @@ def package_manifest(
 ) -> ApiObject:
     """What the catalog offers: the versions of one channel, the newest first."""
     entries = [{"name": csv_name(version), "version": version} for version in versions]
-    return _object(
+    return api_object(
         "packages.operators.coreos.com/v1",
         "PackageManifest",
         package,
@@ -227,7 +228,7 @@ def subscription(
             "namespace": NAMESPACE,
             "name": plan,
         }
-    return _object(
+    return api_object(
         "operators.coreos.com/v1alpha1",
         "Subscription",
         name,
@@ -255,7 +256,7 @@ def install_plan(
     phase: str = "",
 ) -> ApiObject:
     """A plan; one that nobody has approved waits, another one is complete unless told otherwise."""
-    return _object(
+    return api_object(
         "operators.coreos.com/v1alpha1",
         "InstallPlan",
         name,
@@ -309,7 +310,7 @@ def cluster_service_version(
         '{"properties":[{"type":"olm.package","value":'
         f'{{"packageName":"{PACKAGE}","version":"{version}"}}}}]}}'
     )
-    return _object(
+    return api_object(
         "operators.coreos.com/v1alpha1",
         "ClusterServiceVersion",
         csv_name(version),
@@ -332,7 +333,7 @@ def operator_condition(
 ) -> ApiObject:
     """The operator's word to OLM."""
     said = condition("Upgradeable", "True" if upgradeable else "False", since, reason)
-    return _object(
+    return api_object(
         "operators.coreos.com/v2",
         "OperatorCondition",
         csv_name(version),
@@ -353,7 +354,7 @@ def hyperconverged(version: str, *, created: datetime, since: datetime) -> ApiOb
         "Degraded": "False",
         "Upgradeable": "True",
     }
-    return _object(
+    return api_object(
         "hco.kubevirt.io/v1",
         "HyperConverged",
         HYPERCONVERGED,
@@ -368,18 +369,36 @@ def hyperconverged(version: str, *, created: datetime, since: datetime) -> ApiOb
     )
 
 
-def kubevirt(version: str, *, created: datetime) -> ApiObject:
-    """A KubeVirt that runs the version it is to have."""
-    return _object(
+def kubevirt(
+    version: str,
+    *,
+    created: datetime,
+    methods: Iterable[str] = ("LiveMigrate",),
+    strategy: str = "LiveMigrate",
+    rolling_to: str = "",
+    since: datetime | None = None,
+) -> ApiObject:
+    """A KubeVirt that runs the version it is to have; or is being rolled out anew, `since`."""
+    return api_object(
         "kubevirt.io/v1",
         "KubeVirt",
         "kubevirt-kubevirt-hyperconverged",
         namespace=NAMESPACE,
         created=created,
+        spec={
+            "configuration": {"evictionStrategy": strategy},
+            "workloadUpdateStrategy": {"workloadUpdateMethods": list(methods)},
+        },
         status={
             "phase": "Deployed",
             "operatorVersion": version,
             "observedKubeVirtVersion": version,
             "targetKubeVirtVersion": version,
+            "observedDeploymentID": f"deployment-of-{version}",
+            "targetDeploymentID": f"deployment-of-{rolling_to or version}",
+            "conditions": [
+                condition("Available", "True", created, "AllComponentsReady"),
+                condition("Progressing", "True" if rolling_to else "False", since or created),
+            ],
         },
     )

@@ -8,7 +8,7 @@ demo, or a real one; nor of how fast.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -47,6 +47,32 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Machines:
+    """What an exporter has to say of the running VMs; what is 0 is left out."""
+
+    running: int
+    reasons: Mapping[str, int]
+    causes: Mapping[str, int]
+    outcomes: Mapping[str, int]
+    workaround: Mapping[str, int]
+    outdated: Mapping[str, int]
+    workload: Mapping[str, int]
+    blocking: frozenset[tuple[str, str, str, str]]
+    """Namespace, VM, node, cause."""
+    nodes: Mapping[str, int]
+    """Blockers of nodes with any, and of every cordoned node."""
+    cordoned: Mapping[str, datetime]
+    draining: frozenset[str]
+    migrations: Mapping[tuple[str, str], int]
+    """Unfinished ones by origin and phase."""
+    finished: Mapping[tuple[str, str], int]
+    """By origin and outcome."""
+    failing: Mapping[str, int]
+    findings: frozenset[str] | None
+    """Those about VMs that hold; None while one of them has only just gone."""
+
+
+@dataclass(frozen=True)
 class Truth:
     """What an exporter that watches has to say from this moment on."""
 
@@ -57,6 +83,8 @@ class Truth:
     lost: bool | None = None
     waits_for_openshift: bool | None = None
     head: str = ""
+    machines: Machines | None = None
+    """None in stories without any."""
 
 
 @dataclass

@@ -12,12 +12,13 @@ from exporter.history.stores import MemoryStore, Store
 from exporter.metrics.exposition import Format
 from exporter.pipeline import Pipeline
 from exporter.simulator.script import Story
-from exporter.simulator.stories import pending
+from exporter.simulator.stories import pending, virtual_machines
 from tests.contract.backend import Backend
 from tests.contract.told import Stage, follow, watching
 from tests.contract.wandering import wandering
 
-EVERY_STORY = pytest.mark.parametrize("story", pending.STORIES, ids=lambda story: story.name)
+TOLD = (*pending.STORIES, *virtual_machines.STORIES)
+EVERY_STORY = pytest.mark.parametrize("story", TOLD, ids=lambda story: story.name)
 
 
 class Replicas:

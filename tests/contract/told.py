@@ -17,7 +17,7 @@ from exporter.metrics.exposition import render
 from exporter.pipeline import LivePipeline, Pipeline
 from exporter.simulator.kinds import BY_KIND
 from exporter.simulator.objects import ApiObject
-from exporter.simulator.script import Deletion, Story, Truth, World
+from exporter.simulator.script import Deletion, Machines, Story, Truth, World
 from tests.contract.backend import Backend
 from tests.contract.watched import QUICK, until
 
@@ -144,9 +144,91 @@ async def watching(pipeline: LivePipeline) -> AsyncIterator[LivePipeline]:
             await task
 
 
+COUNTED = (
+    "virt_upgrade_running_vms",
+    "virt_upgrade_non_migratable_vms",
+    "virt_upgrade_non_migratable_vms_by_cause",
+    "virt_upgrade_vm_drain_outcomes",
+    "virt_upgrade_workaround_vms",
+    "virt_upgrade_outdated_vms",
+    "virt_upgrade_workload_update_vms",
+    "virt_upgrade_drain_blocking_vm_info",
+    "virt_upgrade_node_cordoned_since_timestamp_seconds",
+    "virt_upgrade_node_draining",
+    "virt_upgrade_migrations",
+    "virt_upgrade_migrations_finished_total",
+    "virt_upgrade_migration_failing_vms",
+)
+"""Families about VMs whose zeros go without saying."""
+
+
+def said_of_machines(pipeline: Pipeline, *, findings: bool) -> str:
+    """What the exporter says of the VMs, with the findings about them."""
+    samples = {family.name: each for family, each in pipeline.samples().items()}
+    lines = [
+        f"{name.removeprefix('virt_upgrade_')} {' '.join(labels)} {value:.10g}"
+        for name in COUNTED
+        for labels, value in samples.get(name, [])
+        if value
+    ]
+    lines += [
+        f"node_drain_blocking_vms {node} {value:g}"
+        for (node,), value in samples.get("virt_upgrade_node_drain_blocking_vms", [])
+    ]
+    if findings:
+        lines += [
+            f"finding {name}"
+            for (name, _), value in samples.get("virt_upgrade_findings", [])
+            if value and name in ABOUT_MACHINES
+        ]
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+ABOUT_MACHINES = {
+    "drain_would_block",
+    "vm_stays_down",
+    "workaround_restart_required",
+    "outdated_vms",
+    "workload_update_disabled",
+    "migrations_failing",
+    "node_drain_blocked",
+    "migratability_stale",
+}
+
+
+def expected_of_machines(truth: Machines) -> str:
+    """The same, as the story tells it."""
+    counted: dict[str, Mapping[Any, int]] = {
+        "non_migratable_vms": truth.reasons,
+        "non_migratable_vms_by_cause": truth.causes,
+        "vm_drain_outcomes": truth.outcomes,
+        "workaround_vms": truth.workaround,
+        "outdated_vms": truth.outdated,
+        "workload_update_vms": truth.workload,
+        "migrations": truth.migrations,
+        "migrations_finished_total": truth.finished,
+        "migration_failing_vms": truth.failing,
+    }
+    lines = [f"running_vms  {truth.running}"] if truth.running else []
+    for name, counts in counted.items():
+        for labels, count in counts.items():
+            lines += [f"{name} {' '.join(labels) if isinstance(labels, tuple) else labels} {count}"] * bool(
+                count
+            )
+    lines += [f"drain_blocking_vm_info {' '.join(each)} 1" for each in truth.blocking]
+    lines += [f"node_drain_blocking_vms {node} {count}" for node, count in truth.nodes.items()]
+    lines += [
+        f"node_cordoned_since_timestamp_seconds {node} {since.timestamp():.0f}"
+        for node, since in truth.cordoned.items()
+    ]
+    lines += [f"node_draining {node} 1" for node in truth.draining]
+    lines += [f"finding {name}" for name in truth.findings or ()]
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
 def said(pipeline: Pipeline) -> str:
     """What the exporter says of the pending update, the catalog and OpenShift."""
-    samples = {family.name: (family, each) for family, each in pipeline.samples().items()}
+    samples = {family.name: (family, each) for family, each in pipeline.samples(bulk=False).items()}
     lines = "".join(render(*samples[name]) for name in FAMILIES if name in samples)
     violations = samples.get("virt_upgrade_support_violation")
     for labels, value in violations[1] if violations else ():
@@ -206,6 +288,9 @@ async def follow(
             if world.truth is not None:
                 now = stage.clock.now
                 told, true = said(pipeline), expected(world.truth, now)
+                if (vms := world.truth.machines) is not None:
+                    told += said_of_machines(pipeline, findings=vms.findings is not None)
+                    true += expected_of_machines(vms)
                 after = (now - START).total_seconds()
                 assert told == true, (
                     f"{story.name}, {name}, {when}, {after:g} s after the start\n{told}---\n{true}"

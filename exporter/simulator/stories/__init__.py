@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from exporter.simulator.script import Story
-from exporter.simulator.stories import pending, support
+from exporter.simulator.stories import pending, support, virtual_machines
 
-STORIES: Final[dict[str, Story]] = {story.name: story for story in (*pending.STORIES, *support.STORIES)}
+STORIES: Final[dict[str, Story]] = {
+    story.name: story
+    for story in (
+        *pending.STORIES,
+        *support.STORIES,
+        *virtual_machines.STORIES,
+        *virtual_machines.LARGE,
+    )
+}
