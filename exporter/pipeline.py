@@ -44,7 +44,7 @@ from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS: Final = 0.01
+GATHER_SECONDS: Final = 0.03
 """Changes gathered before the facts are derived anew: a burst of events costs one derivation."""
 
 TICK_SECONDS: Final = 5.0
