@@ -5,9 +5,9 @@ that version, a stream that ends is resumed at it, and only a version that the s
 leads to a relist: first at the known version ("not older than", served from the watch cache), then
 consistently. A relist is built aside and swapped.
 
-The first LIST comes in pages. Where the server has it, every other LIST is a WatchList
-(`sendInitialEvents`): the initial objects come over the watch stream, which costs the server less. A server
-that refuses it, in whichever way, is listed in pages instead.
+Where the server has it, LIST is a WatchList (`sendInitialEvents`): the initial objects come over the
+watch stream, which costs the server less and pages nothing. A server that refuses it, in whichever way,
+is listed in pages instead.
 
 Each reflector is a task of its own and reacts to its own errors only: forbidden and absent resources
 are looked for again at a slow pace, everything else backs off exponentially. See client-go
@@ -137,9 +137,7 @@ class Reflector(Follower[RecordT]):
             self._versions = await served_versions(
                 self._client, self.resource, self._settings.request_timeout
             )
-        paged = asyncio.get_running_loop().time() < self._streams_lists_from or (
-            self._settings.first_in_pages and not self.status.synced_once
-        )
+        paged = asyncio.get_running_loop().time() < self._streams_lists_from
         if self._relist is not _Relist.NOT_NEEDED and paged:
             await self._list()
         await self._watch(initial=self._relist is not _Relist.NOT_NEEDED)

@@ -33,10 +33,8 @@ class ReflectorSettings:
     inactivity_limit: float = 70.0
     """A stream without event or bookmark for this long is dead: bookmarks come about once a minute."""
     watch_list: bool = True
-    """Have relists streamed where the server can: they come from all clients at once, and spare it so."""
-    first_in_pages: bool = True
-    """The first list comes in pages even so. At a start we are alone, and taking a list apart page by page
-    instead of line by line costs 40 % less CPU (10,000 VirtualMachineInstances and what belongs to them)."""
+    """Try the streaming list first. Pages cost us a fifth less CPU, but the server takes twice as long for
+    them: 15.6 s instead of 7.1 s until 10,000 VirtualMachineInstances are synced."""
     watch_list_patience: float = 10.0
     """Silence in a streaming list after which the server is taken for one that ignores the request."""
     slow_retry: float = 30.0

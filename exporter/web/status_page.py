@@ -9,15 +9,18 @@ from html import escape
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.facts import Facts, pending, semver
+from exporter.facts import Facts, eviction, machine, pending, semver
 from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
+from exporter.facts.vm_readiness import DRAIN
 from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource
 from exporter.kube.status import State
 from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
 from exporter.records.base import unix
+from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
+from exporter.records.nodes import NODES
 from exporter.records.olm import (
     CATALOG_SOURCES,
     CLUSTER_SERVICE_VERSIONS,
@@ -26,7 +29,7 @@ from exporter.records.olm import (
     SUBSCRIPTIONS,
 )
 from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS, INFRASTRUCTURES
-from exporter.records.virtualization import HYPERCONVERGEDS
+from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS
 
 GOOD: Final = "good"
 NOTE: Final = "note"
@@ -291,6 +294,47 @@ def _conditions(facts: Facts) -> Iterator[Statement]:
             yield NOTE, condition.type, text
 
 
+def _machines(facts: Facts) -> Iterator[Statement]:
+    if not facts.cluster.known(VIRTUAL_MACHINE_INSTANCES):
+        return
+    vms = facts.machines
+    outcomes = vms.by("outcome")
+    stuck = sum(vms.by("reason").values())
+    yield GOOD, "Virtual machines", f"{vms.running:,} run, {stuck:,} of them cannot be live-migrated."
+    if vms.settings.single_node:
+        yield NOTE, "Drains", "On a single node nothing is drained: VMs stop with the node."
+        return
+    if blocks := vms.names.get(eviction.BLOCKS):
+        count = f"{blocks.total:,} VM" + ("s" if blocks.total > 1 else "")
+        yield BAD, "Drains", f"{count} would block a node drain: {text(blocks)}."
+    if down := outcomes.get(eviction.STAYS_DOWN):
+        yield NOTE, "Drains", f"{down:,} would be shut down by a drain and stay down."
+    if not blocks:
+        yield GOOD, "Drains", "No VM would block a node drain."
+
+
+def _nodes(facts: Facts) -> Iterator[Statement]:
+    for node, names in facts.drain.held.items():
+        since = next((each.since for each in facts.drain.nodes if each.name == node), None)
+        when = f" since {_time(since)}" if since is not None else ""
+        yield BAD, f"Node {node}", f"Cordoned{when}, and held by {text(names)}."
+
+
+def _workloads(facts: Facts) -> Iterator[Statement]:
+    states = facts.machines.by("workload")
+    outdated = states.get(machine.REMAINING, 0) + states.get(machine.FAILING, 0)
+    if not facts.cluster.known(VIRTUAL_MACHINE_INSTANCES):
+        return
+    if not outdated:
+        yield GOOD, "Workload update", "All VMs run in the present virt-launcher."
+        return
+    how = "; no method is enabled that would change that" if facts.workload_update.disabled else ""
+    failing = f", {states[machine.FAILING]:,} of them with migrations that keep failing" * (
+        machine.FAILING in states
+    )
+    yield NOTE, "Workload update", f"{outdated:,} VMs run in an earlier virt-launcher{failing}{how}."
+
+
 _INSTALLED: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
 _SECTIONS: Final = (
     _Section("OpenShift", (CLUSTER_VERSIONS, INFRASTRUCTURES), _openshift),
@@ -303,6 +347,9 @@ _SECTIONS: Final = (
     _Section("Pending update", (INSTALL_PLANS, OPERATOR_CONDITIONS, *_INSTALLED), _pending),
     _Section("Catalog", (CATALOG_SOURCES, *_INSTALLED), _catalog),
     _Section("Conditions", _INSTALLED, _conditions),
+    _Section("Virtual machines", (VIRTUAL_MACHINE_INSTANCES, *DRAIN), _machines),
+    _Section("Nodes", (VIRTUAL_MACHINE_INSTANCES, NODES, *DRAIN), _nodes),
+    _Section("Workload update", (VIRTUAL_MACHINE_INSTANCES, MIGRATIONS, KUBEVIRTS), _workloads),
 )
 
 

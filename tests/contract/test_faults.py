@@ -31,7 +31,6 @@ IMPATIENT = replace(
     watch_timeout=(1.0, 1.0),
     inactivity_limit=1.5,
     watch_list_patience=1.5,
-    first_in_pages=False,
 )
 KINDS = (
     "subscriptions",

@@ -117,23 +117,6 @@ async def test_a_streaming_list_is_preferred(backend: Backend) -> None:
         assert watch.seen(Verb.WATCH_LIST)[0].query["resourceVersionMatch"] == "NotOlderThan"
 
 
-async def test_the_first_list_comes_in_pages_and_a_relist_is_streamed(backend: Backend) -> None:
-    await fill(backend, "a")
-    async with watched(backend, replace(QUICK, first_in_pages=True)) as watch:
-        await watch.holds("a")
-        await watch.watching()
-        assert [each.verb for each in watch.seen(*LISTS)] == [Verb.LIST]
-        await backend.stop()
-        await watch.state(State.FAILING)
-        await backend.start()
-        await backend.apply(catalog("b"))
-        await backend.expire_versions()
-        await watch.holds("a", "b")
-        await watch.state(State.SYNCED)
-        assert watch.seen(Verb.WATCH_LIST)
-        assert len(watch.seen(Verb.LIST)) == 1
-
-
 @pytest.mark.parametrize("refusal_", WATCH_LIST_REFUSALS.values(), ids=WATCH_LIST_REFUSALS.keys())
 async def test_watch_list_refused_is_listed_in_pages(backend: Backend, refusal_: Action) -> None:
     await fill(backend, "a", "b")

@@ -31,7 +31,6 @@ QUICK = ReflectorSettings(
     watch_timeout=(600.0, 600.0),
     inactivity_limit=20.0,
     watch_list_patience=3.0,
-    first_in_pages=False,
     slow_retry=0.1,
     shortest_watch=0.05,
     poll_interval=0.2,
