@@ -5,6 +5,7 @@ One command a line, one JSON object as the answer:
     events RATE SECONDS    that many MODIFIED events a second; each changes what is published of a machine
     probe on|off           one more machine that cannot migrate, or now can; answers when that was
     relist                 all connections are cut and all versions forgotten
+    churn COUNT RATE       that many changes of all kinds: what is published, restarts, migrations, new names
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +40,9 @@ class Cluster:
         self._storage = Storage(clock=lambda: datetime.now(UTC))
         self._server = ApiServer(self._storage)
         self._flipped: set[int] = set()
+        self._churned = 0
+        self._moves: deque[tuple[str, str]] = deque()
+        self._newest: tuple[str, str] | None = None
         self._making: asyncio.Task[None] | None = None
 
     async def run(self, kubeconfig: Path) -> None:
@@ -61,6 +66,8 @@ class Cluster:
                 _say(at=time.monotonic())
             elif command == "relist":
                 await self._relist()
+            elif command == "churn":
+                await self._churn(int(arguments[0]), float(arguments[1]))
         if self._making is not None:
             self._making.cancel()
         await self._server.stop()
@@ -79,6 +86,66 @@ class Cluster:
             made = due
             await asyncio.sleep(_TICK)
         _say(events=made, seconds=time.monotonic() - began)
+
+    async def _churn(self, count: int, rate: float) -> None:
+        began, first = time.monotonic(), self._churned
+        while self._churned < first + count:
+            due = min(count, int((time.monotonic() - began) * rate) + 1)
+            while self._churned < first + due:
+                self._change(self._churned)
+                self._churned += 1
+            await asyncio.sleep(_TICK)
+        _say(churned=self._churned)
+
+    def _change(self, number: int) -> None:
+        machine = number * 7919 % self._objects.vms
+        kind = number % 20
+        if kind == 0:
+            self._restart(machine, number)
+        elif kind in {1, 2}:
+            self._migrate(machine, number)
+        elif kind == 3:
+            self._newcomer(number)
+        else:
+            self._flip(machine)
+
+    def _restart(self, machine: int, number: int) -> None:
+        obj = self._objects.vmi(machine)
+        self._storage.delete("VirtualMachineInstance", obj["metadata"]["namespace"], obj["metadata"]["name"])
+        self._storage.apply({**obj, "metadata": {**obj["metadata"], "uid": f"life-{number}"}})
+        self._flipped.discard(machine)
+
+    def _migrate(self, machine: int, number: int) -> None:
+        """One migration from its beginning to its end; the one of a while ago is deleted."""
+        made = next(iter(self._objects.migrations()))
+        for phase in ("Pending", "Scheduling", "Failed" if number % 3 else "Succeeded"):
+            self._storage.apply(
+                {
+                    **made,
+                    "metadata": {
+                        **made["metadata"],
+                        "name": f"move-{number}",
+                        "namespace": self._objects.namespace(machine),
+                        "uid": f"move-{number}",
+                    },
+                    "spec": {"vmiName": self._objects.name(machine)},
+                    "status": {"phase": phase},
+                }
+            )
+        self._moves.append((self._objects.namespace(machine), f"move-{number}"))
+        if len(self._moves) > self._objects.vms:
+            namespace, name = self._moves.popleft()
+            self._storage.delete("VirtualMachineInstanceMigration", namespace, name)
+
+    def _newcomer(self, number: int) -> None:
+        """A machine of a name that nobody has had comes, and the one before goes."""
+        obj = self._objects.vmi(number % self._objects.vms)
+        name = f"guest-{number}"
+        metadata = {**obj["metadata"], "name": name, "uid": name}
+        self._storage.apply({**obj, "metadata": metadata})
+        if self._newest is not None:
+            self._storage.delete("VirtualMachineInstance", *self._newest)
+        self._newest = (metadata["namespace"], name)
 
     def _flip(self, number: int) -> None:
         self._flipped ^= {number}
