@@ -56,6 +56,10 @@ TURN_SECONDS: Final = 0.01
 _AT_A_TIME: Final = 20
 """VMs derived between two looks at the clock."""
 
+TOGETHER_SECONDS: Final = 30.0
+"""At a start VMs are derived once all that they rest on has been read, so that each is derived once; but
+nothing that takes longer than this keeps them waiting."""
+
 _MACHINES: Final = frozenset(each.plural for each in machines.READS)
 
 
@@ -113,6 +117,7 @@ class Pipeline:
         self._digested: set[str] = set()
         """Resources whose first list has gone into the facts of VMs."""
         self._urgent = False
+        self._together_until = 0.0
         self._page = FactsPage(SUBJECTS, max_vm_series)
         self._self_monitoring = SelfMonitoring(self.watching)
         self._facts = Facts(Cluster(scope=self.scope))
@@ -124,6 +129,7 @@ class Pipeline:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._together_until = time.perf_counter() + TOGETHER_SECONDS
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = [
@@ -240,11 +246,27 @@ class Pipeline:
             self.refresh()
         elif done:
             self._measure()
-        if self._machines.has_work:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Derive the rest of the VMs when others have had their turn."""
+        if self._machines.has_work and self._tasks and not self._is_gathering():
             self._mark(0.0)
+
+    def _is_gathering(self) -> bool:
+        """Something that VMs rest on is still being read for the first time."""
+        if time.perf_counter() >= self._together_until:
+            return False
+        return any(
+            each.status.answer is None and each.status.state is State.SYNCING
+            for each in self.followers
+            if each.resource.plural in _MACHINES
+        )
 
     def _work(self) -> bool:
         """Derive VMs anew for one turn; whether that was all."""
+        if self._is_gathering():
+            return False
         machines_ = self._machines
         records = {each.resource.plural: each.store.records for each in self.followers}
         now = round(self._wall_clock(), 3)
@@ -298,8 +320,8 @@ class Pipeline:
         self._page.update(self._facts, changed)
         if done:
             self._measure()
-        elif self._tasks:
-            self._mark(0.0)
+        else:
+            self._go_on()
 
     def _observed(self) -> History:
         try:

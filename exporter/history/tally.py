@@ -60,7 +60,10 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def add(self, events: Iterable[Event]) -> Tally:
         """With more events; the same value when they are known."""
+        counted = {each.uid for each in self.events}
         new = {Event(each.at, each.uid[:UID_LENGTH]) for each in events}
+        # What has happened once may be told again with another time.
+        new = {each for each in new if each.uid not in counted}
         known = _later({*self.events, *new}, self.folded)
         return self if known == self.events else Tally(known, self.folded).fold()
 
