@@ -26,6 +26,8 @@ from exporter.simulator.server import ApiServer
 from exporter.simulator.storage import Storage
 
 _TICK = 0.01
+_MOVES_KEPT = 500
+"""Finished migrations in the cluster while it churns."""
 
 
 def _say(**answer: object) -> None:
@@ -133,7 +135,7 @@ class Cluster:
                 }
             )
         self._moves.append((self._objects.namespace(machine), f"move-{number}"))
-        if len(self._moves) > self._objects.vms:
+        if len(self._moves) > _MOVES_KEPT:
             namespace, name = self._moves.popleft()
             self._storage.delete("VirtualMachineInstanceMigration", namespace, name)
 
