@@ -173,9 +173,14 @@ class Pipeline:
         )
 
     def missing(self) -> list[str]:
-        """What was never read, of what is permitted and present as far as we know."""
+        """What was never read, or not yet gone into the facts, of what is permitted and present."""
         memory = [] if self.memory.loaded else ["memory"]
-        return [each.resource.plural for each in self.followers if each.status.answer is None] + memory
+        return [
+            each.resource.plural
+            for each in self.followers
+            if each.status.answer is None
+            or (each.status.answer is State.SYNCED and each.resource.plural in machines.BULK - self._digested)
+        ] + memory
 
     def availability(self) -> Mapping[str, Availability]:
         """What can be known of each resource."""
@@ -183,7 +188,7 @@ class Pipeline:
             return {}
         return {
             each.resource.plural: Availability.UNKNOWN
-            if each.resource.plural in _MACHINES - self._digested
+            if each.resource.plural in machines.BULK - self._digested
             else _availability(each)
             for each in self.followers
         }
@@ -196,11 +201,12 @@ class Pipeline:
     async def scrape_gzip(self, format_: Format) -> bytes:
         """The same, compressed."""
         self.refresh()
-        for compress_some in self._page.to_compress():
-            compress_some()
-            # Others get their turn; what they change is compressed at the end, with everything received.
-            await asyncio.sleep(0)
-        self.refresh()
+        if pieces := self._page.to_compress():
+            for compress_some in pieces:
+                compress_some()
+                # Others get their turn; what they change is compressed at the end, with all that came.
+                await asyncio.sleep(0)
+            self.refresh()
         return member((self._page.segment(format_), compress(self._rest(format_))))
 
     def _rest(self, format_: Format) -> bytes:

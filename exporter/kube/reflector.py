@@ -55,6 +55,10 @@ _PAGED_SECONDS: Final = 3600.0
 """How long a server that did not stream a list is listed in pages: an update may teach it."""
 
 
+_BETWEEN_LOOKS: Final = 256
+"""Objects compared between two looks at the clock."""
+
+
 class _Relist(Enum):
     NOT_NEEDED = "watch on"
     AT_KNOWN_VERSION = "not older than the version we know"
@@ -173,7 +177,7 @@ class Reflector(Follower[RecordT]):
         except Exception:
             self.status.lists["error"] += 1
             raise
-        self._swap(snapshot, page.metadata.resource_version or "")
+        await self._swap(snapshot, page.metadata.resource_version or "")
 
     async def _get(self, params: dict[str, str]) -> bytes:
         path = self.resource.path(self._versions[0], self._namespace)
@@ -199,7 +203,14 @@ class Reflector(Follower[RecordT]):
             snapshot.records[key] = record
             snapshot.skipped.discard(key)
 
-    def _swap(self, snapshot: Snapshot[RecordT], version: str) -> None:
+    async def _swap(self, snapshot: Snapshot[RecordT], version: str) -> None:
+        loop = asyncio.get_running_loop()
+        deltas: list[Delta] = []
+        for number, changes in enumerate(self.store.compare(snapshot.records)):
+            deltas += changes
+            if number % _BETWEEN_LOOKS == 0 and loop.time() >= self._turn_ends:
+                await asyncio.sleep(0)
+                self._turn_ends = loop.time() + self._settings.slice
         self._resource_version = version
         self._relist = _Relist.NOT_NEEDED
         self._broken_lists = 0
@@ -209,7 +220,8 @@ class Reflector(Follower[RecordT]):
         self._succeeded(
             f"{len(snapshot.records)} objects, {self.resource.group or 'core'}/{self._versions[0]}"
         )
-        self._changed(self.store.replace(snapshot.records, snapshot.skipped))
+        self.store.swap(snapshot.records, snapshot.skipped)
+        self._changed(deltas)
 
     # WATCH
 
@@ -269,7 +281,7 @@ class Reflector(Follower[RecordT]):
                     continue
                 if not identity.resource_version:
                     raise ProtocolError("the bookmark after the initial events has no resourceVersion")
-                self._swap(snapshot, identity.resource_version)
+                await self._swap(snapshot, identity.resource_version)
                 return
             if event.type == "DELETED":
                 # Changes go on while the initial events are sent.

@@ -7,7 +7,8 @@ deleted, objects that did not change do not come back at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Generic, Literal, NamedTuple, TypeAlias
 
 from exporter.kube.resource import RecordT, Trimmed
@@ -42,19 +43,34 @@ class Store(Generic[RecordT]):
         """Objects left out right now because they could not be understood."""
         return len(self._skipped)
 
-    def replace(self, records: dict[Key, RecordT], skipped: set[Key]) -> list[Delta]:
-        """Swap in a complete new state."""
+    def compare(self, records: dict[Key, RecordT]) -> Iterator[list[Delta]]:
+        """What a complete new state changes, object by object: mostly nothing.
+
+        Tens of thousands are a long time: who compares may give way to others in between, as long as
+        nobody else changes the store.
+        """
         before = self._records
-        self._records, self._skipped = records, skipped
-        deltas = [Delta("DELETED", key, old, None) for key, old in before.items() if key not in records]
+        for key, old in before.items():
+            yield [] if key in records else [Delta("DELETED", key, old, None)]
         for key, new in records.items():
-            old = before.get(key)
-            if old is None:
-                deltas.append(Delta("ADDED", key, None, new))
-            elif old.metadata.uid != new.metadata.uid:
-                deltas += [Delta("DELETED", key, old, None), Delta("ADDED", key, None, new)]
-            elif old.metadata.resource_version != new.metadata.resource_version or old != new:
-                deltas.append(Delta("MODIFIED", key, old, new))
+            known = before.get(key)
+            if known is None:
+                yield [Delta("ADDED", key, None, new)]
+            elif known.metadata.uid != new.metadata.uid:
+                yield [Delta("DELETED", key, known, None), Delta("ADDED", key, None, new)]
+            elif known.metadata.resource_version != new.metadata.resource_version or known != new:
+                yield [Delta("MODIFIED", key, known, new)]
+            else:
+                yield []
+
+    def swap(self, records: dict[Key, RecordT], skipped: set[Key]) -> None:
+        """Take over a complete new state."""
+        self._records, self._skipped = records, skipped
+
+    def replace(self, records: dict[Key, RecordT], skipped: set[Key]) -> list[Delta]:
+        """Compare with a complete new state and take it over."""
+        deltas = list(chain.from_iterable(self.compare(records)))
+        self.swap(records, skipped)
         return deltas
 
     def put(self, key: Key, record: RecordT) -> list[Delta]:

@@ -15,6 +15,7 @@ from exporter.metrics.exposition import Format
 from exporter.pipeline import Pipeline
 from exporter.recording.lines import Line
 from exporter.recording.replay import Clock, Recorded
+from exporter.records.machines import VIRTUAL_MACHINE_INSTANCES
 from exporter.simulator import objects
 from exporter.web.status_json import status_json
 from exporter.web.status_page import status_page
@@ -80,6 +81,9 @@ def test_what_is_said_of_virtual_machines(given: list[Object], about: str, sente
 
 async def test_the_page_and_the_json_are_there_before_memory_has_been_read() -> None:
     pipeline = cluster(vmi(), vm(), memory=Keeper(MemoryStore()))
+    # What has been read is not yet worked out either, until somebody looks.
+    assert VIRTUAL_MACHINE_INSTANCES.plural in pipeline.missing()
+    pipeline.refresh()
     assert pipeline.missing() == ["memory"]
     assert "is not complete yet: memory still to be read" in status_page(pipeline)
     document: dict[str, Any] = msgspec.json.decode(status_json(pipeline))
