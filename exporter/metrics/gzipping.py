@@ -83,7 +83,7 @@ def _power(byte: int, place: int) -> int:
     return _multiply(_power(byte - 1, place), _power(1, place))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _shift(length: int) -> int:
     """What a checksum is multiplied with when so many bytes follow: x to the power of 8 x length."""
     result = _ONE
