@@ -12,9 +12,11 @@ from exporter.simulator.objects import ApiObject, api_object, condition, time
 PROJECT: Final = "prod"
 
 HOSTPATH: Final = "hostpath-csi"
+OLD_HOSTPATH: Final = "hostpath"
 SHARED: Final = "ceph-rbd"
 CLASSES: Final[Mapping[str, str]] = {
     HOSTPATH: "kubevirt.io.hostpath-provisioner",
+    OLD_HOSTPATH: "kubevirt.io/hostpath-provisioner",
     SHARED: "openshift-storage.rbd.csi.ceph.com",
     "gp3": "ebs.csi.aws.com",
 }
@@ -54,8 +56,11 @@ def node(
     *,
     created: datetime,
     cordoned: datetime | None = None,
+    tainted: bool = True,
+    config: str = "rendered-worker-a",
     drain: str = "",
     drained: str = "",
+    heartbeat: datetime | None = None,
     handler: bool = True,
 ) -> ApiObject:
     """A worker.
@@ -64,13 +69,20 @@ def node(
         name: its name.
         created: when it joined.
         cordoned: since when nothing new is scheduled on it.
+        tainted: Kubernetes has put the taint of the cordon on it.
+        config: its configuration.
         drain: configuration for which it is to be drained.
         drained: configuration for which it has been drained.
-        handler: its virt-handler is heard of.
+        heartbeat: when its virt-handler was last heard of.
+        handler: that is not too long ago.
     """
-    wanted = f"drain-{drain}" if drain else "uncordon-rendered-worker-a"
-    applied = f"drain-{drained}" if drained else "uncordon-rendered-worker-a"
-    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    wanted = f"drain-{drain}" if drain else f"uncordon-{config}"
+    applied = f"drain-{drained}" if drained else f"uncordon-{config}"
+    spec: ApiObject = {}
+    if cordoned:
+        taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        spec = {"unschedulable": True}
+        spec |= {"taints": [{**taint, "timeAdded": time(cordoned)}]} if tainted else {}
     return api_object(
         "v1",
         "Node",
@@ -82,16 +94,25 @@ def node(
         },
         annotations={
             f"{_MCO}/state": "Working" if drain else "Done",
+            f"{_MCO}/currentConfig": config,
+            f"{_MCO}/desiredConfig": drain or config,
             f"{_MCO}/desiredDrain": wanted,
             f"{_MCO}/lastAppliedDrain": applied,
+            "kubevirt.io/heartbeat": time(heartbeat or created),
         },
-        spec={"unschedulable": True, "taints": [{**taint, "timeAdded": time(cordoned)}]} if cordoned else {},
+        spec=spec,
         status={"conditions": [condition("Ready", "True", created, "KubeletReady")]},
     )
 
 
 def pool(
-    name: str, *, created: datetime, machines: int, updated: int | None = None, paused: bool = False
+    name: str,
+    *,
+    created: datetime,
+    machines: int,
+    updated: int | None = None,
+    paused: bool = False,
+    degraded: bool = False,
 ) -> ApiObject:
     """A pool; one whose machines are not all updated is to get another configuration."""
     done = machines if updated is None else updated
@@ -109,8 +130,8 @@ def pool(
             "updatedMachineCount": done,
             "readyMachineCount": done,
             "unavailableMachineCount": 0,
-            "degradedMachineCount": 0,
-            "conditions": [condition("Degraded", "False", created)],
+            "degradedMachineCount": int(degraded),
+            "conditions": [condition("Degraded", "True" if degraded else "False", created)],
         },
     )
 
@@ -120,8 +141,10 @@ class Design:
     """What a VM is made of, and why KubeVirt says that it cannot be migrated."""
 
     reason: str = ""
-    """Empty when it can be; `?` while nobody has looked."""
+    """Empty when it can be."""
     message: str = ""
+    verdict: str = ""
+    """Status of the condition; by the reason if not given, `-` while nobody has looked."""
     class_: str = SHARED
     devices: tuple[tuple[str, tuple[ApiObject, ...]], ...] = ()
     networks: tuple[ApiObject, ...] = ({"name": "default", "pod": {}},)
@@ -129,21 +152,34 @@ class Design:
 
 
 def virtual_machine(
-    name: str, *, created: datetime, run: str, strategy: str | None, design: Design
+    name: str,
+    *,
+    created: datetime,
+    run: str,
+    strategy: str | None,
+    design: Design,
+    deleted: datetime | None = None,
 ) -> ApiObject:
-    """A VirtualMachine with one claim of its own name."""
-    return api_object(
+    """A VirtualMachine with one claim of its own name.
+
+    Before there were run strategies, a VM had `running` or not even that: `true`, `false` or `-` in `run`.
+    """
+    old_words: dict[str, ApiObject] = {"true": {"running": True}, "false": {"running": False}, "-": {}}
+    whole = api_object(
         "kubevirt.io/v1",
         "VirtualMachine",
         name,
         namespace=PROJECT,
         created=created,
         spec={
-            "runStrategy": run,
+            **old_words.get(run, {"runStrategy": run}),
             "template": {"metadata": {}, "spec": _instance_spec(name, strategy, design)},
         },
-        status={"printableStatus": "Running", "runStrategy": run},
+        status={"printableStatus": "Running", **({} if run in old_words else {"runStrategy": run})},
     )
+    if deleted:
+        whole["metadata"]["deletionTimestamp"] = time(deleted)
+    return whole
 
 
 def _instance_spec(name: str, strategy: str | None, design: Design) -> ApiObject:
@@ -161,6 +197,36 @@ def _instance_spec(name: str, strategy: str | None, design: Design) -> ApiObject
     }
 
 
+def _verdicts(design: Design, storage: bool) -> list[ApiObject]:
+    """What virt-handler says of it; on a release that moves volumes, whether those alone are in the way."""
+    verdict = design.verdict or ("False" if design.reason else "True")
+    if verdict == "-":
+        return []
+    said = [{"type": "LiveMigratable", "status": verdict}]
+    if design.reason:
+        said[0] |= {"reason": design.reason, "message": design.message}
+    if storage and verdict == "False" and not design.reason.startswith("Disks"):
+        why = {"reason": "NotMigratable", "message": f"{design.reason}: {design.message}"}
+        said.append({"type": "StorageLiveMigratable", "status": "False", **why})
+    elif storage:
+        said.append({"type": "StorageLiveMigratable", "status": "True"})
+    return [{**each, "lastProbeTime": None, "lastTransitionTime": None} for each in said]
+
+
+def _interfaces(design: Design) -> list[ApiObject]:
+    names = [each["name"] for kind, each_kind in design.devices if kind == "interfaces" for each in each_kind]
+    return [
+        {
+            "name": name,
+            "mac": f"02:00:00:00:00:{number:02x}",
+            "interfaceName": f"eth{number}",
+            "infoSource": "domain, guest-agent",
+            "linkState": "up",
+        }
+        for number, name in enumerate(names or ["default"])
+    ]
+
+
 def instance(
     name: str,
     *,
@@ -170,16 +236,34 @@ def instance(
     strategy: str | None,
     design: Design,
     owner: str = "VirtualMachine",
+    phase: str = "Running",
+    deleted: datetime | None = None,
     outdated: bool = False,
     marked: bool = False,
+    storage: bool = True,
+    pods: Mapping[str, str] | None = None,
 ) -> ApiObject:
-    """A running instance."""
-    said = [{"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": time(created)}]
-    if design.reason != "?":
-        good = not design.reason
-        live: ApiObject = {"type": "LiveMigratable", "status": "True" if good else "False"}
-        live |= {"lastProbeTime": None, "lastTransitionTime": None}
-        said.append(live if good else {**live, "reason": design.reason, "message": design.message})
+    """An instance.
+
+    Args:
+        name: its name, which is its claim's as well.
+        uid: of this life of the VM.
+        created: when that began.
+        node: where it runs.
+        strategy: what is to be done when it has to leave.
+        design: what it is made of.
+        owner: kind of what made it; empty for nobody.
+        phase: how far it is.
+        deleted: when it was asked to stop.
+        outdated: its launcher is of an earlier version.
+        marked: it is to leave its node.
+        storage: the release says whether its volumes can be moved.
+        pods: its launchers and their nodes, if there is not just one.
+    """
+    ready = {"type": "Ready", "status": "True" if phase == "Running" else "False", "lastProbeTime": None}
+    said = [{**ready, "lastTransitionTime": time(created)}]
+    if phase == "Running":
+        said += _verdicts(design, storage)
     shared = design.class_ == SHARED
     labels = {"kubevirt.io/nodeName": node}
     whole = api_object(
@@ -191,10 +275,11 @@ def instance(
         labels=labels | ({"kubevirt.io/outdatedLauncherImage": ""} if outdated else {}),
         spec=_instance_spec(name, strategy, design),
         status={
-            "phase": "Running",
+            "phase": phase,
             "nodeName": node,
-            "activePods": {f"pod-{uid}": node},
+            "activePods": dict(pods or {f"pod-{uid}": node}),
             "conditions": said,
+            "interfaces": _interfaces(design) if phase == "Running" else [],
             "migrationMethod": "LiveMigration" if shared else "BlockMigration",
             "volumeStatus": [
                 {
@@ -211,6 +296,8 @@ def instance(
         },
     )
     whole["metadata"]["uid"] = uid
+    if deleted:
+        whole["metadata"]["deletionTimestamp"] = time(deleted)
     if owner:
         whole["metadata"]["ownerReferences"] = [
             {
@@ -225,12 +312,14 @@ def instance(
     return whole
 
 
-ORIGINS: Final[Mapping[str, Mapping[str, str]]] = {
-    "evacuation": {"kubevirt.io/evacuationMigration": "node"},
-    "workload_update": {"kubevirt.io/workloadUpdateMigration": ""},
-    "other": {},
+_WORKLOAD_UPDATE: Final = {"kubevirt.io/workloadUpdateMigration": ""}
+
+ANNOTATIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "workload_update": _WORKLOAD_UPDATE,
+    "volumes": _WORKLOAD_UPDATE,
+    "hotplug": _WORKLOAD_UPDATE,
 }
-"""Annotations of a migration, by who asked for it."""
+"""Of a migration, by what it is for; a person asks without any, an evacuation names the node."""
 
 
 def migration(
@@ -238,30 +327,58 @@ def migration(
     *,
     of: str,
     created: datetime,
-    origin: str,
+    asked: str,
+    source: str,
     phases: Iterable[tuple[str, datetime]],
-    quota: bool = False,
+    target: str = "",
+    condition: str = "",
+    timed: bool = True,
 ) -> ApiObject:
-    """A migration and the phases that it has been through; `quota` keeps its target from being made."""
+    """A migration.
+
+    Args:
+        name: its name.
+        of: the instance.
+        created: when it was asked for.
+        asked: what it is for: `evacuation`, `workload_update`, `volumes`, `hotplug` or `person`.
+        source: the node that the VM leaves.
+        phases: what it has been through.
+        target: the node that the VM goes to, once there is one.
+        condition: what keeps its target from being made.
+        timed: the release writes down when phases begin.
+    """
     told = list(phases)
     phase = told[-1][0] if told else ""
-    status: ApiObject = {
-        "phaseTransitionTimestamps": [
+    status: ApiObject = {}
+    if timed and told:
+        status["phaseTransitionTimestamps"] = [
             {"phase": each, "phaseTransitionTimestamp": time(moment)} for each, moment in told
         ]
-    }
     if phase:
         status["phase"] = phase
-    if quota:
-        status["conditions"] = [{"type": "migrationRejectedByResourceQuota", "status": "True"}]
+    if condition:
+        status["conditions"] = [{"type": condition, "status": "True"}]
+    began = next((moment for each, moment in told if each == "Running"), None)
+    if began:
+        status["migrationState"] = {
+            "startTimestamp": time(began),
+            "sourceNode": source,
+            "targetNode": target,
+            "mode": "PreCopy",
+        }
+        if phase in {"Succeeded", "Failed"}:
+            end = {"endTimestamp": time(told[-1][1]), "completed": True, "failed": phase == "Failed"}
+            status["migrationState"] |= end
+    labels = {"kubevirt.io/vmi-name": of}
+    evacuated = {"kubevirt.io/evacuationMigration": source}
     return api_object(
         "kubevirt.io/v1",
         "VirtualMachineInstanceMigration",
         name,
         namespace=PROJECT,
         created=created,
-        labels={"kubevirt.io/vmi-name": of},
-        annotations=ORIGINS[origin],
-        spec={"vmiName": of},
+        labels=labels | ({"kubevirt.io/volume-update-migration": ""} if asked == "volumes" else {}),
+        annotations=evacuated if asked == "evacuation" else ANNOTATIONS.get(asked, {}),
+        spec={"vmiName": of, **({"priority": "user-triggered"} if asked == "hotplug" else {})},
         status=status,
     )

@@ -61,7 +61,8 @@ class Machines:
     """Namespace, VM, node, cause."""
     nodes: Mapping[str, int]
     """Blockers of nodes with any, and of every cordoned node."""
-    cordoned: Mapping[str, datetime]
+    cordoned: Mapping[str, datetime | None]
+    """Since when; None where nothing tells."""
     draining: frozenset[str]
     migrations: Mapping[tuple[str, str], int]
     """Unfinished ones by origin and phase."""
@@ -69,7 +70,7 @@ class Machines:
     """By origin and outcome."""
     failing: Mapping[str, int]
     findings: frozenset[str] | None
-    """Those about VMs that hold; None while one of them has only just gone."""
+    """Those about VMs, nodes and pools that hold; None while one of them has only just gone."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,18 @@ from exporter.kube.status import State
 from exporter.pipeline import LivePipeline
 from exporter.simulator.faults import Action, Reset, Spoiled, Verb, html, refusal
 from exporter.simulator.script import Story, Truth, World
-from exporter.simulator.stories import pending
+from exporter.simulator.stories import pending, virtual_machines
 from tests.contract.backend import Backend
-from tests.contract.told import SETTINGS, Stage, act, expected, said, watching
+from tests.contract.told import (
+    SETTINGS,
+    Stage,
+    act,
+    expected,
+    expected_of_machines,
+    said,
+    said_of_machines,
+    watching,
+)
 from tests.contract.watched import until
 
 STREAMS = (Verb.WATCH, Verb.WATCH_LIST)
@@ -42,6 +51,14 @@ KINDS = (
     "operatorconditions",
     "clusterversions",
 )
+"""What pending updates rest on."""
+KINDS_OF_MACHINES = (
+    "virtualmachineinstances",
+    "virtualmachines",
+    "virtualmachineinstancemigrations",
+    "kubevirts",
+    "machineconfigpools",
+)
 
 
 @dataclass
@@ -52,6 +69,8 @@ class Scene:
     pipeline: LivePipeline
     token: Path
     random: Random
+    kinds: tuple[str, ...] = KINDS
+    """Of which one may be forbidden or go."""
 
     @property
     def backend(self) -> Backend:
@@ -112,7 +131,7 @@ async def token_rotated(scene: Scene) -> Heal:
 
 
 async def forbidden(scene: Scene) -> Heal:
-    plural = scene.random.choice(KINDS)
+    plural = scene.random.choice(scene.kinds)
     await scene.backend.forbid(plural)
     follower = next(each for each in scene.pipeline.followers if each.resource.plural == plural)
     await until(lambda: follower.status.state is State.FORBIDDEN, f"{plural} are forbidden")
@@ -124,7 +143,7 @@ async def forbidden(scene: Scene) -> Heal:
 
 
 async def definition_deleted(scene: Scene) -> Heal:
-    plural = scene.random.choice(KINDS)
+    plural = scene.random.choice(scene.kinds)
     lost = [obj for place, obj in scene.stage.objects.items() if place[0] == plural]
     await scene.backend.remove_kind(plural)
     follower = next(each for each in scene.pipeline.followers if each.resource.plural == plural)
@@ -175,7 +194,8 @@ async def through(story: Story, trouble: Trouble, backend: Backend, directory: P
     # Its token is read again when it is rejected, and then every second.
     credentials = FileCredentials(kubeconfig)
     pipeline = stage.pipeline(MemoryStore(), credentials, IMPATIENT)
-    scene = Scene(stage, pipeline, token, random)
+    kinds = KINDS_OF_MACHINES if story in virtual_machines.STORIES else KINDS
+    scene = Scene(stage, pipeline, token, random, kinds)
     async with watching(pipeline):
         heal: Heal = nothing
         before: Truth | None = None
@@ -204,6 +224,10 @@ async def through(story: Story, trouble: Trouble, backend: Backend, directory: P
 def compare(pipeline: LivePipeline, stage: Stage, truth: Truth | None, when: str) -> None:
     if truth is not None:
         assert said(pipeline) == expected(truth, stage.clock.now), when
+        if (vms := truth.machines) is not None:
+            told, true = said_of_machines(pipeline, findings=False), expected_of_machines(vms)
+            # Trouble makes findings come and go, which are shown for a minute longer.
+            assert lines(told) == {each for each in lines(true) if not each.startswith("finding ")}, when
 
 
 def look(pipeline: LivePipeline, stage: Stage, *truths: Truth | None) -> None:
@@ -216,8 +240,11 @@ def look(pipeline: LivePipeline, stage: Stage, *truths: Truth | None) -> None:
     assert told <= true or len(truths) > 1, told - true
 
 
+@pytest.mark.parametrize("stories", [pending.STORIES, virtual_machines.STORIES], ids=["updates", "vms"])
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
-async def test_the_facts_come_through(trouble: Trouble, backend: Backend, tmp_path: Path) -> None:
+async def test_the_facts_come_through(
+    trouble: Trouble, stories: tuple[Story, ...], backend: Backend, tmp_path: Path
+) -> None:
     name = next(name for name, each in TROUBLES.items() if each is trouble)
-    story = Random(f"{name} {backend.name}").choice(pending.STORIES)
+    story = Random(f"{name} {backend.name}").choice(stories)
     assert await through(story, trouble, backend, tmp_path, 0)

@@ -193,6 +193,8 @@ ABOUT_MACHINES = {
     "migrations_failing",
     "node_drain_blocked",
     "migratability_stale",
+    "pool_paused",
+    "pool_degraded",
 }
 
 
@@ -220,6 +222,7 @@ def expected_of_machines(truth: Machines) -> str:
     lines += [
         f"node_cordoned_since_timestamp_seconds {node} {since.timestamp():.0f}"
         for node, since in truth.cordoned.items()
+        if since is not None
     ]
     lines += [f"node_draining {node} 1" for node in truth.draining]
     lines += [f"finding {name}" for name in truth.findings or ()]

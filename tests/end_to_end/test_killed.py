@@ -11,7 +11,9 @@ from pathlib import Path
 from random import Random
 
 from exporter.simulator import objects
+from exporter.simulator.machines import PROJECT
 from exporter.simulator.script import World, carry_out
+from exporter.simulator.stories.farm import Farm, Guest
 from exporter.simulator.stories.pending import UNPACKING, requires_approval
 from exporter.simulator.stories.setting import Setting
 from tests.contract.backend import Backend
@@ -22,7 +24,12 @@ from tests.servers.kube_apiserver import KubeApiServer
 from tests.servers.waiting import eventually
 
 ROUNDS = 5
+MIGRATIONS = 8
 SINCE = re.compile(r"^virt_upgrade_pending_update_since_timestamp_seconds (\S+)$", re.MULTILINE)
+
+FINISHED = re.compile(
+    r'^virt_upgrade_migrations_finished_total\{origin="(\w+)",outcome="(\w+)"\} (\d+)$', re.MULTILINE
+)
 
 
 class Victim:
@@ -51,6 +58,19 @@ class Victim:
         self.kills += 1
         await self._stack.aclose()
         await self.start()
+
+    async def finished(self) -> dict[tuple[str, str], int]:
+        """How many migrations have ended, by origin and outcome, once VMs are shown."""
+        page = ""
+
+        async def shown() -> bool:
+            nonlocal page
+            assert self.running
+            page = await self.running.metrics()
+            return "virt_upgrade_running_vms 1\n" in page and bool(FINISHED.search(page))
+
+        await eventually(shown, "migrations that have ended")
+        return {(origin, end): int(count) for origin, end, count in FINISHED.findall(page) if int(count)}
 
     async def since(self, cause: str, version: str) -> float:
         """Since when the update is said to be pending, once it is said to be."""
@@ -131,5 +151,49 @@ async def killed_again_and_again(backend: Backend, directory: Path, *store: str)
             setting.complete(version, begun)
             await carry_out(world, backend)
         assert exporter.kills == 4 * ROUNDS
+    finally:
+        await exporter.end()
+
+
+async def test_no_kill_loses_or_doubles_a_migration(tmp_path: Path) -> None:
+    async with simulated_backend() as backend:
+        await killed_among_migrations(backend, tmp_path, "--state.file", str(tmp_path / "state.json"))
+
+
+async def test_nor_does_it_on_a_real_api_server_with_a_configmap(
+    tmp_path: Path, kube_apiserver: KubeApiServer
+) -> None:
+    async with real_backend(kube_apiserver) as backend:
+        await killed_among_migrations(backend, tmp_path, "--state.configmap", f"{NAMESPACE}/state")
+
+
+async def killed_among_migrations(backend: Backend, directory: Path, *store: str) -> None:
+    """Kill the exporter as each migration ends; older ones are deleted all the while."""
+    exporter = Victim(backend, directory, Random(5), *store)
+    await exporter.start()
+    try:
+        world = World()
+        guest = Guest("wanderer")
+        farm = Farm(world, [guest])
+        await carry_out(world, backend)
+        for number in range(MIGRATIONS):
+            move = farm.migrate(guest, ("evacuation", "workload_update", "person")[number % 3], "Running")
+            await carry_out(world, backend)
+            farm.proceed(move, "Failed" if number % 4 == 1 else "Succeeded")
+            await carry_out(world, backend)
+            await exporter.kill(within=0.3)
+
+            async def counted() -> bool:
+                found = await exporter.finished()
+                assert sum(found.values()) <= sum(farm.finished.values())
+                return found == dict(farm.finished)
+
+            await eventually(counted, f"{dict(farm.finished)}")
+        # What is deleted stays counted, by one that has seen none of it.
+        for move in list(farm.moves.values()):
+            world.delete("VirtualMachineInstanceMigration", move.name, PROJECT)
+        await carry_out(world, backend)
+        await exporter.kill(within=0.0)
+        assert await exporter.finished() == dict(farm.finished)
     finally:
         await exporter.end()

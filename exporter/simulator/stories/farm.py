@@ -7,7 +7,7 @@ migrated and what holds it, because the script decided so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -23,8 +23,9 @@ NOT_SHARED: Final = (
     "(using ReadWriteMany access mode)"
 )
 DISKS: Final = "DisksNotLiveMigratable"
-HOSTPATH: Final = Design(DISKS, NOT_SHARED, machines.HOSTPATH)
-UNSHARED: Final = Design(DISKS, NOT_SHARED, "gp3")
+HOSTPATH: Final = Design(DISKS, NOT_SHARED, class_=machines.HOSTPATH)
+OLD_HOSTPATH: Final = Design(DISKS, NOT_SHARED, class_=machines.OLD_HOSTPATH)
+UNSHARED: Final = Design(DISKS, NOT_SHARED, class_="gp3")
 HOST_DISK: Final = Design(
     DISKS,
     "cannot migrate VMI with non-shared HostDisk",
@@ -47,23 +48,58 @@ GPU: Final = Design(
     devices=(("gpus", ({"name": "gpu1", "deviceName": "nvidia.com/A2"},)),),
 )
 HOST_MODEL: Final = Design("CPUModeLiveMigratable", 'the node "w1" does not allow migration with host-model')
+TSC: Final = Design("NoTSCFrequencyNotLiveMigratable", "TSC frequency is required but not known")
+HYPERV: Final = Design("HypervPassthroughNotLiveMigratable", "VMI uses hyperv passthrough")
 SEV: Final = Design("SEVNotLiveMigratable", "VMI uses SEV")
+TDX: Final = Design("TDXNotLiveMigratable", "VMI uses TDX")
+SECURE: Final = Design("SecureExecutionNotLiveMigratable", "VMI uses Secure Execution")
+VIRTIOFS: Final = Design("VirtIOFSNotLiveMigratable", "VMI uses virtiofs")
+HOTPLUG: Final = Design("HotplugNotLiveMigratable", "VMI has hotplugged disks")
+RESERVATION: Final = Design("PersistentReservationNotLiveMigratable", "VMI uses SCSI persistent reservation")
 NEW: Final = Design("FrobnicationNotLiveMigratable", "VMI frobnicates")
-FRESH: Final = Design("?")
+SPEECHLESS: Final = Design(verdict="False")
+UNDECIDED: Final = Design(verdict="Unknown")
+FRESH: Final = Design(verdict="-")
 
 CAUSE: Final = {
     HOSTPATH: "hostpath",
+    OLD_HOSTPATH: "hostpath",
     UNSHARED: "unshared_claim",
     HOST_DISK: "host_disk",
     BRIDGE: "pod_network",
     SRIOV: "sriov_gate_off",
     GPU: "host_device",
     HOST_MODEL: "cpu",
+    TSC: "cpu",
+    HYPERV: "cpu",
     SEV: "security",
+    TDX: "security",
+    SECURE: "security",
+    VIRTIOFS: "other",
+    HOTPLUG: "other",
+    RESERVATION: "other",
     NEW: "other",
+    SPEECHLESS: "other",
+    UNDECIDED: "not_evaluated",
     FRESH: "not_evaluated",
 }
 """What a person would say is wrong with a VM of this design."""
+
+UNKNOWN_YET: Final = {FRESH, UNDECIDED}
+REASON: Final = {SPEECHLESS: "Unknown", FRESH: "NotEvaluated", UNDECIDED: "NotEvaluated"}
+"""Where KubeVirt itself gives none."""
+
+ASKED_BY: Final = {
+    "evacuation": "evacuation",
+    "workload_update": "workload_update",
+    "volumes": "other",
+    "hotplug": "other",
+    "person": "other",
+}
+"""Origin of a migration by what it is for: the updater of workloads moves volumes and devices, too."""
+
+NOBODY_KNOWS: Final = "Postpone"
+"""No release has such a strategy."""
 
 LETS_GO: Final = {"None", "LiveMigrateIfPossible"}
 
@@ -75,12 +111,18 @@ class Guest:
     name: str
     design: Design = HEALTHY
     run: str = "Always"
+    """Run strategy; `true`, `false` or `-` in the words of before there were any."""
     strategy: str | None = "LiveMigrate"
     """Of the running instance."""
     template: str | None = "LiveMigrate"
     """Of the next one."""
     node: str = "w1"
     owner: str = "VirtualMachine"
+    doomed: bool = False
+    """Its VirtualMachine is being deleted."""
+    phase: str = "Running"
+    leaving: bool = False
+    """It was asked to stop."""
     outdated: bool = False
     marked: bool = False
     stuck: str = ""
@@ -90,26 +132,20 @@ class Guest:
     born: datetime | None = None
     lives: int = 1
     """How often it has been started."""
+    left: str = ""
+    """Node of a launcher that has outlived a migration."""
+
+    @property
+    def runs(self) -> bool:
+        """It is one of the running VMs."""
+        return self.phase == "Running" and not self.leaving
 
     def after_shutdown(self) -> str:
         """What becomes of it once it has been shut down."""
-        return "restarts" if self.owner == "VirtualMachine" and self.run == "Always" else "stays_down"
-
-    def in_a_drain(self, cluster: str) -> str:
-        """What a drain does to it."""
-        strategy = self.strategy or cluster
-        if strategy == "External":
-            return "external"
-        if strategy in {"LiveMigrate", "LiveMigrateIfPossible"} and self.design == HEALTHY:
-            return "migrates"
-        return "blocks" if strategy == "LiveMigrate" else self.after_shutdown()
-
-    def way_out(self, cluster: str) -> str:
-        """How far the documented way out is taken."""
-        if (self.strategy or cluster) in LETS_GO:
-            return "applied" if self.after_shutdown() == "restarts" else "incomplete"
-        following = self.template if self.owner else self.strategy
-        return "restart_required" if (following or cluster) in LETS_GO else "missing"
+        if self.owner == "VirtualMachineInstanceReplicaSet":
+            return "restarts"
+        kept_up = self.owner == "VirtualMachine" and self.run in {"Always", "true"} and not self.doomed
+        return "restarts" if kept_up else "stays_down"
 
 
 @dataclass
@@ -118,6 +154,8 @@ class Worker:
 
     name: str
     cordoned: datetime | None = None
+    tainted: bool = True
+    config: str = "rendered-worker-a"
     drain: str = ""
     drained: str = ""
     handler: bool = True
@@ -129,15 +167,23 @@ class Move:
 
     name: str
     guest: Guest
-    origin: str
+    asked: str
     created: datetime
+    source: str
     phases: list[tuple[str, datetime]]
-    quota: bool = False
+    target: str = ""
+    condition: str = ""
+    timed: bool = True
 
     @property
     def over(self) -> bool:
         """It has ended."""
         return bool(self.phases) and self.phases[-1][0] in {"Succeeded", "Failed"}
+
+    @property
+    def standing(self) -> tuple[str, str]:
+        """Origin and phase."""
+        return ASKED_BY[self.asked], self.phases[-1][0] if self.phases else "Unset"
 
 
 KEPT: Final = 5
@@ -145,7 +191,19 @@ KEPT: Final = 5
 
 
 class Farm:
-    """A cluster with VMs."""
+    """A cluster with VMs.
+
+    Args:
+        world: what is changed.
+        guests: VMs that run from the start.
+        nodes: names of the workers.
+        kubevirt: release of KubeVirt.
+        cluster: eviction strategy that counts for VMs that name none.
+        configured: what KubeVirt's object says of it, if that is something else.
+        unknown: strategies that this release does not know.
+        single: OpenShift is installed on one node.
+        already: workers that are not as new ones are.
+    """
 
     def __init__(
         self,
@@ -155,21 +213,35 @@ class Farm:
         nodes: Sequence[str] = ("w1", "w2", "w3"),
         kubevirt: str = "v1.4.1",
         cluster: str = "LiveMigrate",
+        configured: str | None = None,
+        unknown: Collection[str] = (NOBODY_KNOWS,),
+        single: bool = False,
+        already: Iterable[Worker] = (),
     ) -> None:
         self.setting = Setting(world)
         self.world = world
         self.birth = world.ago(days=100)
         self.cluster = cluster
+        self.configured = cluster if configured is None else configured
+        self.unknown = unknown
+        self.single = single
         self.version = kubevirt
+        # Before 1.4 nothing said whether volumes could be moved.
+        self.storage = not kubevirt.startswith("v0.")
         self.methods: tuple[str, ...] = ("LiveMigrate",)
         self.guests: dict[str, Guest] = {}
-        self.workers = {name: Worker(name) for name in nodes}
+        self.workers = {name: Worker(name) for name in nodes} | {each.name: each for each in already}
         self.moves: dict[str, Move] = {}
         self.finished: Counter[tuple[str, str]] = Counter()
-        world.apply(
-            *(machines.storage_class(name, created=self.birth) for name in machines.CLASSES),
-            machines.pool("worker", created=self.birth, machines=len(nodes)),
-        )
+        self.troubled: set[str] = set()
+        """Findings about the pool."""
+        world.apply(*(machines.storage_class(name, created=self.birth) for name in machines.CLASSES))
+        if single:
+            replicas = "SingleReplica"
+            world.apply(
+                objects.infrastructure(created=self.setting.birth, control_plane=replicas, workers=replicas)
+            )
+        self.pool()
         for worker in self.workers.values():
             self._write_node(worker)
         self.kubevirt()
@@ -179,25 +251,56 @@ class Farm:
 
     # What is true
 
+    @property
+    def drains(self) -> bool:
+        """Nodes are drained; where there is just one, VMs stop with it."""
+        return not self.single or len(self.workers) > 1
+
+    def acts_as(self, strategy: str | None) -> str:
+        """The strategy that counts."""
+        counts = strategy or self.cluster
+        return "None" if counts in self.unknown else counts
+
+    def in_a_drain(self, guest: Guest) -> str:
+        """What a drain does to a VM."""
+        strategy = self.acts_as(guest.strategy)
+        if not self.drains:
+            return guest.after_shutdown()
+        if strategy == "External":
+            return "external"
+        if strategy in {"LiveMigrate", "LiveMigrateIfPossible"} and guest.design == HEALTHY:
+            return "migrates"
+        return "blocks" if strategy == "LiveMigrate" else guest.after_shutdown()
+
+    def way_out(self, guest: Guest) -> str:
+        """How far the documented way out is taken."""
+        if self.acts_as(guest.strategy) in LETS_GO:
+            return "applied" if guest.after_shutdown() == "restarts" else "incomplete"
+        following = guest.template if guest.owner == "VirtualMachine" else guest.strategy
+        return "restart_required" if self.acts_as(following) in LETS_GO else "missing"
+
     def expect(self, *, settled: bool = True) -> None:
         """The truth from now on; `settled` when nothing that was found has gone for less than a minute."""
-        guests = list(self.guests.values())
+        guests = [each for each in self.guests.values() if each.runs]
         stuck = [each for each in guests if each.design != HEALTHY]
-        outcomes = {each.name: each.in_a_drain(self.cluster) for each in guests}
+        outcomes = {each.name: self.in_a_drain(each) for each in guests}
         blocking = frozenset(
-            (PROJECT, each.name, each.node, cause) for each in guests if (cause := self._holds(each))
+            (PROJECT, each.name, each.node, cause)
+            for each in guests
+            if self.drains and (cause := self._holds(each, outcomes[each.name]))
         )
         held = Counter(node for _, _, node, _ in blocking)
-        cordoned = {each.name: each.cordoned for each in self.workers.values() if each.cordoned}
-        draining = {each.name for each in self.workers.values() if each.drain and each.drain != each.drained}
+        workers = self.workers.values()
+        cordoned = {each.name: each.cordoned if each.tainted else None for each in workers if each.cordoned}
+        draining = {each.name for each in workers if each.drain and each.drain != each.drained}
         truth = Machines(
             running=len(guests),
-            reasons=Counter("NotEvaluated" if each.design == FRESH else each.design.reason for each in stuck),
+            reasons=Counter(REASON.get(each.design, each.design.reason) for each in stuck),
             causes=Counter(CAUSE[each.design] for each in stuck),
             outcomes=Counter(outcomes.values()),
-            workaround=Counter(each.way_out(self.cluster) for each in stuck),
+            workaround=Counter(self.way_out(each) for each in stuck),
             outdated=Counter(
-                "true" if each.design == HEALTHY else "unknown" if each.design == FRESH else "false"
+                "true" if each.design == HEALTHY else "unknown" if each.design in UNKNOWN_YET else "false"
                 for each in guests
                 if each.outdated
             ),
@@ -209,9 +312,7 @@ class Farm:
             nodes={name: held[name] for name in {*held, *cordoned}},
             cordoned=cordoned,
             draining=frozenset(draining | {each.node for each in guests if each.marked}),
-            migrations=Counter(
-                (each.origin, each.phases[-1][0]) for each in self.moves.values() if not each.over
-            ),
+            migrations=Counter(each.standing for each in self.moves.values() if not each.over),
             finished=Counter(self.finished),
             failing=Counter(origin for each in guests for origin in each.failing),
             findings=self._findings(guests, set(outcomes.values()), set(held) & set(cordoned))
@@ -221,19 +322,18 @@ class Farm:
         said = self.world.truth
         self.world.truth = replace(said, machines=truth) if said else None
 
-    def _holds(self, guest: Guest) -> str:
-        outcome = guest.in_a_drain(self.cluster)
+    def _holds(self, guest: Guest, outcome: str) -> str:
         if outcome == "blocks":
             return CAUSE[guest.design]
         return "external" if outcome == "external" else guest.stuck
 
     def _findings(self, guests: Sequence[Guest], outcomes: set[str], held: set[str]) -> frozenset[str]:
         outdated = any(each.outdated for each in guests)
-        ways = {each.way_out(self.cluster) for each in guests if each.design != HEALTHY}
+        ways = {self.way_out(each) for each in guests if each.design != HEALTHY}
         silent = {each.name for each in self.workers.values() if not each.handler}
         found = {
             "drain_would_block": "blocks" in outcomes,
-            "vm_stays_down": "stays_down" in outcomes,
+            "vm_stays_down": "stays_down" in outcomes and self.drains,
             "workaround_restart_required": "restart_required" in ways,
             "outdated_vms": outdated,
             "workload_update_disabled": outdated and not self.methods,
@@ -241,7 +341,7 @@ class Farm:
             "node_drain_blocked": bool(held),
             "migratability_stale": any(each.node in silent for each in guests),
         }
-        return frozenset(name for name, holds in found.items() if holds)
+        return frozenset(self.troubled | {name for name, holds in found.items() if holds})
 
     # Virtual machines
 
@@ -259,7 +359,7 @@ class Farm:
     def template(self, guest: Guest, *, run: str | None = None, strategy: str | None = None) -> None:
         """Somebody changes the VirtualMachine; the running instance stays as it is."""
         guest.run, guest.template = run or guest.run, strategy or guest.template
-        if guest.owner and guest.born:
+        if guest.owner == "VirtualMachine" and guest.born:
             self.world.apply(
                 machines.virtual_machine(
                     guest.name,
@@ -267,17 +367,35 @@ class Farm:
                     run=guest.run,
                     strategy=guest.template,
                     design=guest.design,
+                    deleted=self.world.ago(hours=1) if guest.doomed else None,
                 )
             )
 
     def restart(self, guest: Guest, *, node: str = "") -> None:
-        """It is shut down and started again, by its owner or after an eviction."""
+        """It is shut down and started again, faster than anybody looks."""
+        self.shut_down(guest)
+        self.start_again(guest, node=node)
+        self.boot(guest)
+
+    def shut_down(self, guest: Guest) -> None:
+        """It is asked to stop, by its owner or after an eviction."""
+        guest.leaving = True
+        self.write(guest)
+
+    def start_again(self, guest: Guest, *, node: str = "") -> None:
+        """The instance is gone, and its owner makes the next one from the template."""
         self.world.delete("VirtualMachineInstance", guest.name, PROJECT)
         guest.strategy, guest.node = guest.template, node or guest.node
-        guest.outdated = guest.marked = False
-        guest.stuck = ""
+        guest.outdated = guest.marked = guest.leaving = False
+        guest.stuck = guest.left = ""
         guest.born = self.world.now
+        guest.phase = "Scheduling"
         guest.lives += 1
+        self.write(guest)
+
+    def boot(self, guest: Guest) -> None:
+        """The guest runs."""
+        guest.phase = "Running"
         self.write(guest)
 
     def stop(self, guest: Guest) -> None:
@@ -297,8 +415,12 @@ class Farm:
                 strategy=guest.strategy,
                 design=replace(guest.design, message=message) if message else guest.design,
                 owner=guest.owner,
+                phase=guest.phase,
+                deleted=self.world.now if guest.leaving else None,
                 outdated=guest.outdated,
                 marked=guest.marked,
+                storage=self.storage,
+                pods={f"pod-{node}": node for node in (guest.node, guest.left)} if guest.left else None,
             )
         )
 
@@ -320,28 +442,38 @@ class Farm:
 
     # Migrations
 
-    def migrate(self, guest: Guest, origin: str, *phases: str, quota: bool = False) -> Move:
-        """Somebody asks for a migration, which gets through these phases at once."""
+    def migrate(
+        self, guest: Guest, asked: str, *phases: str, condition: str = "", timed: bool = True
+    ) -> Move:
+        """A migration is asked for, and gets through these phases at once."""
         now = self.world.now
-        name = f"{guest.name}-{origin.replace('_', '-')}-{len(self.moves) + sum(self.finished.values())}"
-        move = Move(name, guest, origin, now, [(each, now) for each in phases or ("Pending",)], quota)
+        name = f"{guest.name}-{asked.replace('_', '-')}-{len(self.moves) + sum(self.finished.values())}"
+        through = [(each, now) for each in phases]
+        move = Move(name, guest, asked, now, guest.node, through, condition=condition, timed=timed)
         self.moves[name] = move
         self._write_move(move)
         return move
 
+    def elsewhere(self, guest: Guest) -> str:
+        """The next node."""
+        names = list(self.workers)
+        return names[(names.index(guest.node) + 1) % len(names)]
+
     def proceed(self, move: Move, phase: str, *, node: str = "") -> None:
         """A migration gets on, or ends; one that succeeds leaves the VM on another node in a new launcher."""
         move.phases.append((phase, self.world.now))
+        move.target = node or move.target
         self._write_move(move)
         if phase == "Succeeded":
             guest = move.guest
-            guest.node = node or guest.node
+            # The launcher that it left can be there for a while.
+            guest.left, guest.node = guest.node, node or self.elsewhere(guest)
             guest.outdated = guest.marked = False
             guest.stuck = ""
             guest.failing.clear()
             self.write(guest)
         if move.over:
-            self.finished[move.origin, phase.lower()] += 1
+            self.finished[ASKED_BY[move.asked], phase.lower()] += 1
             self._collect(move.guest)
 
     def _write_move(self, move: Move) -> None:
@@ -350,9 +482,12 @@ class Farm:
                 move.name,
                 of=move.guest.name,
                 created=move.created,
-                origin=move.origin,
+                asked=move.asked,
+                source=move.source,
+                target=move.target,
                 phases=move.phases,
-                quota=move.quota,
+                condition=move.condition,
+                timed=move.timed,
             )
         )
 
@@ -365,10 +500,16 @@ class Farm:
 
     # Nodes, and KubeVirt itself
 
-    def cordon(self, name: str, drain: str = "") -> None:
+    def join(self, name: str) -> None:
+        """Another node."""
+        self.workers[name] = Worker(name)
+        self._write_node(self.workers[name])
+
+    def cordon(self, name: str, drain: str = "", *, tainted: bool = True) -> None:
         """A node is cordoned, and is to be drained for a configuration if one is given."""
         worker = self.workers[name]
         worker.cordoned = worker.cordoned or self.world.now
+        worker.tainted = tainted
         worker.drain = drain or worker.drain
         self._write_node(worker)
 
@@ -379,14 +520,32 @@ class Farm:
         self._write_node(worker)
 
     def uncordon(self, name: str) -> None:
-        """The node is back, or its drain was given up."""
-        self.workers[name] = Worker(name, handler=self.workers[name].handler)
+        """The node is back with its new configuration, or its drain was given up."""
+        before = self.workers[name]
+        config = before.drained or before.config
+        self.workers[name] = Worker(name, config=config, handler=before.handler)
         self._write_node(self.workers[name])
 
     def handler(self, name: str, *, heard: bool) -> None:
         """virt-handler of a node falls silent, or is back."""
         self.workers[name].handler = heard
         self._write_node(self.workers[name])
+
+    def pool(self, *, updated: int | None = None, paused: bool = False, degraded: bool = False) -> None:
+        """The pool gets another configuration, which so many have; or is paused, or cannot get on."""
+        waits = paused and updated is not None
+        troubles = {"pool_paused": waits, "pool_degraded": degraded}
+        self.troubled = {name for name, holds in troubles.items() if holds}
+        self.world.apply(
+            machines.pool(
+                "worker",
+                created=self.birth,
+                machines=len(self.workers),
+                updated=updated,
+                paused=paused,
+                degraded=degraded,
+            )
+        )
 
     def kubevirt(
         self, *, rolling_to: str = "", since: datetime | None = None, methods: tuple[str, ...] | None = None
@@ -398,7 +557,7 @@ class Farm:
                 self.version,
                 created=self.birth,
                 methods=self.methods,
-                strategy=self.cluster,
+                strategy=self.configured,
                 rolling_to=rolling_to,
                 since=since,
             )
@@ -410,8 +569,11 @@ class Farm:
                 worker.name,
                 created=self.birth,
                 cordoned=worker.cordoned,
+                tainted=worker.tainted,
+                config=worker.config,
                 drain=worker.drain,
                 drained=worker.drained,
+                heartbeat=self.world.now if worker.handler else self.world.ago(minutes=6),
                 handler=worker.handler,
             )
         )

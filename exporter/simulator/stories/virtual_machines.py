@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, islice, product
 from typing import Final
 
 from exporter.simulator.script import Story, World
@@ -15,13 +14,25 @@ from exporter.simulator.stories.farm import (
     HOST_DISK,
     HOST_MODEL,
     HOSTPATH,
+    HOTPLUG,
+    HYPERV,
     NEW,
+    NOBODY_KNOWS,
+    OLD_HOSTPATH,
+    RESERVATION,
+    SECURE,
     SEV,
+    SPEECHLESS,
     SRIOV,
+    TDX,
+    TSC,
+    UNDECIDED,
     UNSHARED,
+    VIRTIOFS,
     Farm,
     Guest,
     Move,
+    Worker,
 )
 
 MIXED: Final = 500
@@ -31,22 +42,52 @@ _PARALLEL: Final = 5
 _LATER: Final = 61.0
 """After this time a finding that has gone is gone."""
 
-_DESIGNS: Final = (HOSTPATH, UNSHARED, HOST_DISK, BRIDGE, GPU, HOST_MODEL, SEV, NEW, FRESH)
-_STRATEGIES: Final = ("LiveMigrate", "LiveMigrateIfPossible", "None", "External", None)
-_RUNS: Final = ("Always", "RerunOnFailure", "Manual", "Once", "Halted")
+_ROLLOUT: Final = 120.0
+"""Time for which KubeVirt is rolled out."""
+
+_DESIGNS: Final = (
+    HOSTPATH,
+    OLD_HOSTPATH,
+    UNSHARED,
+    HOST_DISK,
+    BRIDGE,
+    GPU,
+    HOST_MODEL,
+    TSC,
+    HYPERV,
+    SEV,
+    TDX,
+    SECURE,
+    VIRTIOFS,
+    HOTPLUG,
+    RESERVATION,
+    NEW,
+    SPEECHLESS,
+    UNDECIDED,
+    FRESH,
+    HEALTHY,
+)
+_STRATEGIES: Final = ("LiveMigrate", "LiveMigrateIfPossible", "None", "External", None, NOBODY_KNOWS)
+_RUNS: Final = ("Always", "RerunOnFailure", "Manual", "true", "Once", "Halted", "false", "-")
 
 
-def _crowd(count: int, nodes: int) -> Iterator[Guest]:
-    """VMs of all kinds, one in ten of them not migratable."""
-    odd = cycle(product(_DESIGNS, _STRATEGIES, _RUNS))
+def _crowd(count: int, nodes: int, one_in: int) -> Iterator[Guest]:
+    """VMs of all kinds, and so many as plain as VMs mostly are that one in some is not."""
     for number in range(count):
         name, node = f"vm-{number:05}", f"w{number % nodes + 1}"
-        if number % 10:
+        if number % one_in:
             yield Guest(name, node=node)
         else:
-            design, strategy, run = next(odd)
-            owner = "" if number % 70 == 0 else "VirtualMachine"
-            yield Guest(name, design, run, strategy, strategy, node, owner)
+            yield _odd_one(number // one_in, name, node)
+
+
+def _odd_one(number: int, name: str, node: str) -> Guest:
+    """Every design with every strategy, and every strategy with every run strategy."""
+    turn, kind = divmod(number, len(_DESIGNS))
+    strategy = _STRATEGIES[(turn + kind) % len(_STRATEGIES)]
+    run = _RUNS[number // 3 % len(_RUNS)]
+    owner = {3: "", 5: "VirtualMachineInstanceReplicaSet"}.get(number % 11, "VirtualMachine")
+    return Guest(name, _DESIGNS[kind], run, strategy, strategy, node, owner, doomed=number % 13 == 6)
 
 
 def _nodes(count: int) -> list[str]:
@@ -54,19 +95,23 @@ def _nodes(count: int) -> list[str]:
 
 
 def mixed(world: World) -> Iterator[float]:
-    """500 VMs of all kinds: ten are restarted, ten stopped, ten evaluated."""
-    farm = Farm(world, _crowd(MIXED, 12), nodes=_nodes(12))
+    """500 VMs of all kinds: ten take the way out and are restarted, ten stopped, some evaluated."""
+    # Of a cordon that was there before anybody watched, nothing tells since when without its taint.
+    old = Worker("w12", cordoned=world.ago(days=3), tainted=False)
+    farm = Farm(world, _crowd(MIXED, 12, 4), nodes=_nodes(12), already=[old])
     yield 5
     guests = list(farm.guests.values())
-    for guest in islice(guests, 0, 100, 10):
+    owned = [each for each in guests if each.owner == "VirtualMachine" and each.design != HEALTHY][:10]
+    for guest in owned:
         farm.template(guest, run="Always", strategy="None")
+    farm.outdate(guests[::7])
     farm.expect()
     yield 10
-    for guest in islice(guests, 0, 100, 10):
+    for guest in owned:
         farm.restart(guest)
     farm.expect(settled=False)
     yield 10
-    for guest in islice(guests, 101, 201, 10):
+    for guest in guests[101:201:10]:
         farm.stop(guest)
     for guest in guests:
         if guest.design is FRESH:
@@ -81,6 +126,7 @@ def hostpath(world: World) -> Iterator[float]:
     stuck, fine = Guest("db", HOSTPATH), Guest("web")
     farm = Farm(world, [stuck, fine])
     yield 20
+    farm.pool(updated=0)
     farm.cordon("w1", drain="rendered-worker-b")
     farm.expect()
     yield 5
@@ -90,7 +136,7 @@ def hostpath(world: World) -> Iterator[float]:
     move = farm.migrate(fine, "evacuation", "Pending", "Scheduling")
     farm.expect()
     yield 20
-    farm.proceed(move, "Running")
+    farm.proceed(move, "Running", node="w2")
     farm.expect()
     yield 30
     farm.proceed(move, "Succeeded", node="w2")
@@ -99,15 +145,20 @@ def hostpath(world: World) -> Iterator[float]:
     farm.template(stuck, strategy="None")
     farm.expect()
     yield 600
-    farm.restart(stuck, node="w3")
+    farm.shut_down(stuck)
+    farm.expect(settled=False)
+    yield 25
+    farm.start_again(stuck, node="w3")
+    farm.expect(settled=False)
+    yield 5
+    farm.boot(stuck)
     farm.expect(settled=False)
     yield 30
     farm.drained("w1")
-    farm.expect(settled=False)
+    farm.expect()
     yield 300
     farm.uncordon("w1")
-    farm.expect(settled=False)
-    yield _LATER
+    farm.pool(updated=1)
     farm.expect()
 
 
@@ -136,7 +187,11 @@ def no_target(world: World) -> Iterator[float]:
     yield 20
     farm.cordon("w1", drain="rendered-worker-b")
     farm.mark(guest)
-    move = farm.migrate(guest, "evacuation", "Pending", "Scheduling")
+    move = farm.migrate(guest, "evacuation")
+    farm.expect()
+    yield 1
+    farm.proceed(move, "Pending")
+    farm.proceed(move, "Scheduling")
     farm.expect()
     yield 60
     guest.stuck = "no_target"
@@ -150,7 +205,7 @@ def no_target(world: World) -> Iterator[float]:
     farm.expect(settled=False)
     yield 40
     farm.proceed(move, "Scheduled")
-    farm.proceed(move, "Running")
+    farm.proceed(move, "Running", node="w2")
     farm.expect()
     yield 45
     farm.proceed(move, "Succeeded", node="w2")
@@ -158,22 +213,29 @@ def no_target(world: World) -> Iterator[float]:
 
 
 def quota(world: World) -> Iterator[float]:
-    """The quota of the namespace leaves no room for the second launcher."""
-    guest = Guest("small")
-    farm = Farm(world, [guest])
+    """The namespace's quota leaves no room for a second launcher; a backup holds another VM."""
+    small, saved = Guest("small"), Guest("saved")
+    farm = Farm(world, [small, saved])
     yield 20
     farm.cordon("w1", drain="rendered-worker-b")
-    farm.mark(guest)
-    move = farm.migrate(guest, "evacuation", "Pending", quota=True)
-    guest.stuck = "quota"
+    moves = []
+    for guest, stuck, condition in (
+        (small, "quota", "migrationRejectedByResourceQuota"),
+        (saved, "migration_blocked", "migrationBlockedByBackup"),
+    ):
+        farm.mark(guest)
+        moves.append(farm.migrate(guest, "evacuation", "Pending", condition=condition))
+        guest.stuck = stuck
     farm.expect()
     yield 600
-    move.quota = False
-    guest.stuck = ""
-    farm.proceed(move, "Scheduling")
+    for move in moves:
+        move.condition = ""
+        move.guest.stuck = ""
+        farm.proceed(move, "Scheduling")
     farm.expect(settled=False)
     yield 20
-    farm.proceed(move, "Succeeded", node="w3")
+    for move in moves:
+        farm.proceed(move, "Succeeded", node="w3")
     farm.expect(settled=False)
     yield _LATER
     farm.expect()
@@ -237,15 +299,16 @@ def workload_update(world: World) -> Iterator[float]:
     farm = Farm(world, [*guests, stuck], nodes=_nodes(10))
     yield 20
     farm.kubevirt(rolling_to="v1.5.0", since=world.now)
-    unlucky = [farm.migrate(stubborn, "other", "Pending", "Running") for _ in range(1)]
+    unlucky = [farm.migrate(each, "person", "Pending", "Running") for each in guests[:8]]
     farm.expect()
     yield 60
+    # virt-handler goes from under them: whoever was on the way has failed.
     for move in unlucky:
         farm.proceed(move, "Failed")
     for _ in range(2):
-        farm.proceed(farm.migrate(stubborn, "other", "Pending", "Running"), "Failed")
+        farm.proceed(farm.migrate(stubborn, "person", "Pending", "Running"), "Failed")
     farm.expect()
-    yield 120
+    yield _ROLLOUT
     farm.version = "v1.5.0"
     farm.kubevirt(since=world.now)
     farm.outdate([*guests, stuck])
@@ -259,6 +322,10 @@ def workload_update(world: World) -> Iterator[float]:
             farm.proceed(move, "Succeeded")
         under_way = [farm.migrate(each, "workload_update", "Pending", "Scheduling") for each in wave]
         if number % 4 == 0:
+            if number in {4, 8, 12}:
+                # So soon after the roll-out it is still the roll-out's doing.
+                move = farm.migrate(stubborn, "workload_update", "Pending", "Running")
+                farm.proceed(move, "Failed")
             farm.expect()
             yield 60
     for move in under_way:
@@ -321,15 +388,27 @@ def handler_down(world: World) -> Iterator[float]:
 
 
 def sriov_old(world: World) -> Iterator[float]:
-    """On a release whose gate is closed a VM with SR-IOV cannot be migrated; there is no cluster strategy."""
-    guests = [Guest("fast", SRIOV), Guest("loose", SRIOV, strategy=None, template=None)]
-    # What the cluster has configured is read from KubeVirt 0.51 on.
-    farm = Farm(world, guests, kubevirt="v0.41.0", cluster="None")
+    """On an old release SR-IOV cannot be migrated, and newer strategies and settings mean nothing."""
+    fast = Guest("fast", SRIOV)
+    guests = [
+        fast,
+        Guest("loose", SRIOV, strategy=None, template=None),
+        Guest("hosted", strategy="External", template="External"),
+        Guest("maybe", strategy="LiveMigrateIfPossible", template="LiveMigrateIfPossible", run="Manual"),
+    ]
+    farm = Farm(
+        world,
+        guests,
+        kubevirt="v0.41.0",
+        cluster="None",
+        configured="LiveMigrate",
+        unknown={"External", "LiveMigrateIfPossible"},
+    )
     yield 20
-    farm.template(guests[0], strategy="None")
+    farm.template(fast, strategy="None")
     farm.expect()
     yield 60
-    farm.restart(guests[0])
+    farm.restart(fast)
     farm.expect(settled=False)
     yield _LATER
     farm.expect()
@@ -339,18 +418,78 @@ def collected(world: World) -> Iterator[float]:
     """Finished migrations are deleted but for five of a VM; how many there were stays known."""
     guest = Guest("wanderer")
     farm = Farm(world, [guest])
-    for number in range(12):
+    asked = ("evacuation", "person", "volumes", "evacuation", "hotplug", "person")
+    for number, what in enumerate(asked * 2):
         yield 60
-        move = farm.migrate(guest, "other" if number % 3 else "evacuation", "Pending", "Running")
+        # Older releases tell of the end in the state alone.
+        move = farm.migrate(guest, what, "Pending", "Running", timed=number % 2 == 0)
         farm.expect()
         yield 20
-        farm.proceed(move, "Failed" if number % 4 == 1 else "Succeeded", node=f"w{number % 3 + 1}")
+        farm.proceed(move, "Failed" if number % 4 == 1 else "Succeeded")
         farm.expect()
+    for attempt in range(3):
+        yield 60
+        move = farm.migrate(guest, "hotplug", "Pending", "Running", timed=False)
+        farm.expect()
+        yield 20
+        farm.proceed(move, "Failed")
+        if attempt == 2:
+            guest.failing.add("other")
+        farm.expect()
+    yield 60
+    farm.proceed(farm.migrate(guest, "evacuation", "Pending", "Running"), "Succeeded")
+    farm.expect(settled=False)
+    yield _LATER
+    farm.expect()
+
+
+def single_node(world: World) -> Iterator[float]:
+    """On the only node nothing is drained, so nothing holds a drain; a second node changes that."""
+    guests = [
+        Guest("db", HOSTPATH),
+        Guest("old", HOSTPATH, run="Manual"),
+        Guest("hosted", strategy="External", template="External"),
+        Guest("web"),
+    ]
+    farm = Farm(world, guests, nodes=("w1",), single=True)
+    yield 20
+    farm.cordon("w1")
+    farm.expect()
+    yield 300
+    farm.join("w2")
+    farm.expect()
+    yield 300
+    farm.uncordon("w1")
+    farm.expect(settled=False)
+    yield _LATER
+    farm.expect()
+
+
+def pool_paused(world: World) -> Iterator[float]:
+    """A pool is paused, which means nothing until a configuration waits; later a machine cannot get it."""
+    farm = Farm(world, [Guest("web")])
+    yield 20
+    farm.pool(paused=True)
+    farm.expect()
+    yield 3600
+    farm.pool(updated=0, paused=True)
+    farm.expect()
+    yield 86400
+    farm.pool(updated=1, degraded=True)
+    farm.expect(settled=False)
+    yield _LATER
+    farm.expect()
+    yield 600
+    farm.pool()
+    farm.expect(settled=False)
+    yield _LATER
+    farm.expect()
 
 
 def many(world: World) -> Iterator[float]:
     """10,000 VMs on 120 nodes; one after the other is found to be in the way, and no longer."""
-    farm = Farm(world, _crowd(MANY, 120), nodes=_nodes(120))
+    farm = Farm(world, _crowd(MANY, 120, 10), nodes=_nodes(120))
+    world.truth = None
     guests = list(farm.guests.values())
     for number in range(50):
         yield 2
@@ -391,13 +530,17 @@ STORIES: Final = (
         "A VM finds no other node in a drain, and later does",
         ('virt_upgrade_drain_blocking_vm_info{vm_namespace="prod",vm="big",node="w1",cause="no_target"} 1',),
         no_target,
-        lead=20 + 60 + 200,
+        lead=20 + 1 + 60 + 200,
         at_lead=True,
     ),
     Story(
         "vms-quota",
-        "The quota of the namespace keeps a VM on the node that is drained",
-        ('virt_upgrade_drain_blocking_vm_info{vm_namespace="prod",vm="small",node="w1",cause="quota"} 1',),
+        "The quota of the namespace keeps a VM on the node that is drained, and a backup another one",
+        (
+            'virt_upgrade_drain_blocking_vm_info{vm_namespace="prod",vm="small",node="w1",cause="quota"} 1',
+            "virt_upgrade_drain_blocking_vm_info"
+            '{vm_namespace="prod",vm="saved",node="w1",cause="migration_blocked"} 1',
+        ),
         quota,
         lead=20 + 590,
         at_lead=True,
@@ -405,9 +548,14 @@ STORIES: Final = (
     Story(
         "vms-backoff",
         "Migrations of a VM fail again and again in a drain, ever later",
-        ('virt_upgrade_migrations_finished_total{origin="evacuation",outcome="failed"} 7',),
+        (
+            "virt_upgrade_drain_blocking_vm_info"
+            '{vm_namespace="prod",vm="busy",node="w1",cause="repeated_failure"} 1',
+            'virt_upgrade_migration_failing_vms{origin="evacuation"} 1',
+        ),
         backoff,
-        lead=20 + 10 + sum(20 * 2**attempt + 30 for attempt in range(7)),
+        lead=20 + 10 + sum(20 * 2**attempt + 30 for attempt in range(7)) + 30,
+        at_lead=True,
     ),
     Story(
         "vms-mark-left-over",
@@ -425,7 +573,7 @@ STORIES: Final = (
         "200 VMs are migrated into the virt-launcher of the new version",
         ('virt_upgrade_workload_update_vms{state="updated"} 200',),
         workload_update,
-        lead=20 + 60 + 120 + 20,
+        lead=20 + 60 + _ROLLOUT + 20,
     ),
     Story(
         "vms-update-disabled",
@@ -445,7 +593,7 @@ STORIES: Final = (
     ),
     Story(
         "vms-sriov-old",
-        "A VM with SR-IOV on a release whose gate is closed",
+        "VMs with SR-IOV on an old release whose gate is closed",
         ('virt_upgrade_non_migratable_vms_by_cause{cause="sriov_gate_off"} 2',),
         sriov_old,
         lead=15,
@@ -453,8 +601,32 @@ STORIES: Final = (
     Story(
         "vms-collected",
         "Finished migrations are deleted, and stay counted",
-        ('virt_upgrade_migrations_finished_total{origin="other",outcome="succeeded"} 6',),
+        # How many depends on how many are left for whoever begins to watch.
+        ('virt_upgrade_migrations_finished_total{origin="other",outcome="succeeded"}',),
         collected,
+    ),
+    Story(
+        "vms-single-node",
+        "A cluster of one node, on which nothing is drained, gets a second one",
+        (
+            'virt_upgrade_vm_drain_outcomes{outcome="blocks"} 0',
+            'virt_upgrade_vm_drain_outcomes{outcome="restarts"} 3',
+            'virt_upgrade_vm_drain_outcomes{outcome="stays_down"} 1',
+        ),
+        single_node,
+        lead=20 + 290,
+        at_lead=True,
+    ),
+    Story(
+        "pool-paused",
+        "A paused pool keeps its nodes from the configuration that waits",
+        (
+            'virt_upgrade_pool_paused{pool="worker"} 1',
+            'virt_upgrade_findings{finding="pool_paused",severity="info"} 1',
+        ),
+        pool_paused,
+        lead=20 + 3600 + 86400 - 600,
+        at_lead=True,
     ),
 )
 

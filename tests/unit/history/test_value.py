@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.history.episodes import GAP_SECONDS, NOTES_LIMIT, Base, Episode, Episodes, Note
 from exporter.history.keeper import decode, encode
+from exporter.history.tally import Event, Folded, Tally
 from exporter.history.value import History, Latest, Observations
 
 TIMES = st.integers(0, 400).map(float)
@@ -23,11 +24,18 @@ EPISODES = st.builds(
     st.lists(st.builds(Note, TIMES, st.booleans()), max_size=6).map(tuple),
     st.none() | st.builds(Base, TIMES, st.booleans(), TIMES),
 )
+EVENTS = st.builds(Event, TIMES, st.sampled_from("abcdef"))
+TALLIES = st.builds(
+    Tally,
+    st.sets(EVENTS, max_size=6).map(sorted).map(tuple),
+    st.none() | st.builds(Folded, EVENTS, st.integers(1, 9)),
+)
 HISTORIES = st.builds(
     History,
     st.dictionaries(NAMES, TIMES),
     st.dictionaries(NAMES, EPISODES),
     st.dictionaries(NAMES, st.builds(Latest, TIMES, st.sampled_from(["", "4.18.8", "4.18.9"]))),
+    st.dictionaries(NAMES, TALLIES),
 ).map(normal)
 
 
