@@ -308,6 +308,11 @@ class Pipeline:
         stale = frozenset(each.resource.plural for each in self.followers if not each.fresh(now))
         heard = {each.resource.plural: each.heard(now) for each in self.followers}
         summary = self._machines.summary()
+        known = self._facts.cluster.availability
+        # What rests on a resource is shown, or not, by what is known of it.
+        changed |= {
+            plural for plural in {*known, *availability} if known.get(plural) != availability.get(plural)
+        }
         if changed - machines.BULK or self._facts.cluster.availability != availability:
             cluster = Cluster(_Records(self.followers), self.scope, availability, stale, heard)
             recent = self._facts.findings.names
@@ -316,9 +321,9 @@ class Pipeline:
             self._facts = self._facts.later(self.memory.stored, now, stale, heard, summary)
         if self.memory.loaded:
             self.memory.remember(self._observed())
-            known = self.memory.memory
+            remembered = self.memory.memory
             self._machines.remembered(
-                [each for each in summary.ended if workload_update.is_counted(known, each)]
+                [each for each in summary.ended if workload_update.is_counted(remembered, each)]
             )
             if self.memory.stored is not self._facts.history:
                 # Without a store what was seen counts at once.

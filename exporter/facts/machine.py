@@ -20,7 +20,7 @@ from exporter.facts import eviction, migratability, migrations
 from exporter.facts.eviction import Release
 from exporter.facts.migratability import Offending
 from exporter.facts.migrations import Window
-from exporter.records.base import BulkRecord
+from exporter.records.base import BulkRecord, unix
 from exporter.records.machines import (
     VirtualMachine,
     VirtualMachineInstance,
@@ -122,7 +122,10 @@ def derive(
     outcome = eviction.outcome(
         strategy, migratable=not why, comes_back=comes_back, single_node=settings.single_node
     )
-    failing = migrations.failing(around.migrations, settings.rollout) if around.migrations else ()
+    moves: Collection[VirtualMachineInstanceMigration] = around.migrations
+    if moves:
+        moves = migrations.of_this_life(moves, unix(instance.metadata.creation_timestamp))
+    failing = migrations.failing(moves, settings.rollout) if moves else ()
     objects: tuple[Offending, ...] = ()
     cause = workaround = blocking = ""
     due = None
@@ -137,10 +140,10 @@ def derive(
         blocking = cause
     elif outcome == eviction.EXTERNALLY:
         blocking = eviction.EXTERNALLY
-    elif outcome == eviction.MIGRATES and (marked or around.migrations):
+    elif outcome == eviction.MIGRATES and (marked or moves):
         cordoned = around.node is not None and around.node.is_cordoned
         blocking, due = migrations.stuck(
-            around.migrations, marked=marked, cordoned=cordoned, failing=bool(failing), now=now
+            moves, marked=marked, cordoned=cordoned, failing=bool(failing), now=now
         )
     return Machine(
         namespace=instance.namespace,

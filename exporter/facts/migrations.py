@@ -4,6 +4,8 @@ A migration is an object of its own, a VirtualMachineInstanceMigration. Who aske
 annotations: a drain, the update of workloads, or neither of these. The updater of workloads also moves
 volumes and hot-plugged devices: those carry a label, or from KubeVirt 1.7 on another priority.
 
+A VM that is started again begins anew: what failed in the life before says nothing about this one.
+
 Finished ones are deleted but for the newest five of each VM, so what they amount to is counted as they
 end, each once, and remembered (`exporter/history/tally.py`).
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from exporter.records.base import unix
 from exporter.records.machines import VirtualMachineInstanceMigration as Migration
 
 WORKLOAD_UPDATE: Final = "workload_update"
@@ -23,6 +26,8 @@ EVACUATION: Final = "evacuation"
 OTHER: Final = "other"
 ORIGINS: Final = (WORKLOAD_UPDATE, EVACUATION, OTHER)
 
+SUCCESS: Final = "Succeeded"
+"""The phase in which a migration that went well stays."""
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 ENDS: Final = (SUCCEEDED, FAILED)
@@ -84,8 +89,26 @@ def finished(migration: Migration) -> Finished | None:
     """How it ended; None while it is under way."""
     if not migration.is_finished:
         return None
-    end = SUCCEEDED if migration.phase == "Succeeded" else FAILED
+    end = SUCCEEDED if migration.phase == SUCCESS else FAILED
     return Finished(origin(migration), end, migration.ended, migration.metadata.uid or migration.name)
+
+
+def of_this_life(migrations: Iterable[Migration], born: float | None) -> list[Migration]:
+    """Migrations of an instance, and not of one of its name that was there before it."""
+    return [
+        each
+        for each in migrations
+        if born is None or (made := unix(each.metadata.creation_timestamp)) is None or made >= born
+    ]
+
+
+def _since_last_success(migrations: Collection[Migration]) -> list[Migration]:
+    """Those that are under way, or failed after the last that succeeded."""
+    ends = [each.ended for each in migrations if each.phase == SUCCESS]
+    last = max(ends, default=float("-inf"))
+    return [
+        each for each in migrations if each.phase != SUCCESS and (not each.is_finished or each.ended > last)
+    ]
 
 
 def failing(migrations: Iterable[Migration], rollout: Window | None) -> tuple[str, ...]:
@@ -120,7 +143,7 @@ def stuck(
         failing: its migrations keep failing.
         now: Unix time.
     """
-    evacuating = cordoned and any(origin(each) == EVACUATION for each in migrations)
+    evacuating = cordoned and any(origin(each) == EVACUATION for each in _since_last_success(migrations))
     if not marked and not evacuating:
         return Stuck("", None)
     under_way = [each for each in migrations if not each.is_finished]

@@ -200,7 +200,10 @@ class Reflector(Follower[RecordT]):
             snapshot.records.pop(key, None)
         else:
             key = object_key(record.metadata.namespace, record.metadata.name)
-            snapshot.records[key] = record
+            known = self.store.records.get(key)
+            # What has not changed stays the record that it was: a relist of tens of thousands then needs
+            # no second set of them.
+            snapshot.records[key] = known if known is not None and known == record else record
             snapshot.skipped.discard(key)
 
     async def _swap(self, snapshot: Snapshot[RecordT], version: str) -> None:

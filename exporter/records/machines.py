@@ -73,6 +73,7 @@ class InstanceLabels(Part, frozen=True):
 class InstanceMetadata(BulkMetadata, frozen=True):
     """ObjectMeta of a VirtualMachineInstance."""
 
+    creation_timestamp: datetime | None = None
     deletion_timestamp: str | None = None
     labels: InstanceLabels | None = None
     owner_references: tuple[Owner, ...] | None = None
@@ -221,6 +222,7 @@ class VirtualMachineInstance(BulkRecord, frozen=True):
                 namespace=_one(metadata.namespace),
                 uid=metadata.uid,
                 resource_version=metadata.resource_version,
+                creation_timestamp=metadata.creation_timestamp,
                 deletion_timestamp=metadata.deletion_timestamp,
                 labels=metadata.labels if metadata.labels and metadata.labels.outdated is not None else None,
                 owner_references=_BY_MACHINE if owners == _BY_MACHINE else owners,

@@ -17,7 +17,7 @@ from exporter.kube.credentials import StaticCredentials
 from exporter.metrics.exposition import Format
 from exporter.pipeline import LivePipeline, Pipeline
 from exporter.simulator.script import Story, tell
-from exporter.simulator.stories import STORIES
+from exporter.simulator.stories import STORIES, virtual_machines
 from tests.contract.backend import Backend
 from tests.contract.real import real_backend
 from tests.contract.simulated import simulated_backend
@@ -38,7 +38,9 @@ VOLATILE = re.compile(
 )
 """Lines whose values differ from run to run; that they are there, and their labels, is compared."""
 
-EVERY_STORY = pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
+# Ten thousand VMs take a real API server minutes.
+TOLD = [each for each in STORIES.values() if each not in virtual_machines.LARGE]
+EVERY_STORY = pytest.mark.parametrize("story", TOLD, ids=lambda story: story.name)
 
 
 def settled(page: str) -> str:
