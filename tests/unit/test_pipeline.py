@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from random import Random
 from typing import Any
 
 import msgspec
@@ -17,10 +18,11 @@ from exporter.pipeline import TOGETHER_SECONDS, Pipeline
 from exporter.recording.lines import Line
 from exporter.recording.replay import Clock, Recorded
 from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from exporter.records.nodes import NODES
 from exporter.records.olm import SUBSCRIPTIONS
 from tests.contract.watched import until
 from tests.unit.facts.given import PLURALS
-from tests.unit.facts.vms import Object, migration, vm, vmi
+from tests.unit.facts.vms import Object, migration, node, vm, vmi
 
 NOW = 1787223600.0
 RUNNING = b"\nvirt_upgrade_running_vms "
@@ -65,6 +67,10 @@ async def cluster() -> Any:
     running.cancel()
 
 
+async def read_all(cluster: Cluster) -> None:
+    await until(lambda: not cluster.pipeline.missing(), "everything is read")
+
+
 async def shows(cluster: Cluster, text: bytes) -> None:
     await until(lambda: text in cluster.pipeline.scrape(Format.TEXT), text.decode())
 
@@ -98,6 +104,33 @@ async def test_what_takes_too_long_keeps_no_vm_waiting(
     passed = time.perf_counter() + TOGETHER_SECONDS
     monkeypatch.setattr(time, "perf_counter", lambda: passed)
     await shows(cluster, RUNNING + b"1\n")
+
+
+async def test_the_page_shows_what_has_become_known_in_whichever_order(cluster: Cluster) -> None:
+    given = {
+        VIRTUAL_MACHINE_INSTANCES.plural: vmi(evacuating="w1"),
+        MIGRATIONS.plural: migration("m", "Scheduling", origin="evacuation"),
+        NODES.plural: node(cordoned=True),
+    }
+    for seed in range(20):
+        random, each = Random(seed), Cluster()
+        running = asyncio.create_task(each.pipeline.run())
+        await asyncio.sleep(0)
+        order = list(each.followers)
+        for plural in order:
+            each.reading(plural)
+        random.shuffle(order)
+        for plural in order:
+            each.read(plural, *([given[plural]] if plural in given else []))
+            if random.random() < 0.4:
+                each.pipeline.scrape(Format.TEXT)
+            if random.random() < 0.4:
+                await asyncio.sleep(0)
+        await read_all(each)
+        page = each.pipeline.scrape(Format.TEXT)
+        assert b'virt_upgrade_migrations{origin="evacuation",phase="Scheduling"} 1' in page, seed
+        assert b'virt_upgrade_node_drain_blocking_vms{node="w1"} 1' in page, seed
+        running.cancel()
 
 
 async def test_an_event_about_a_vm_works_out_nothing_else(

@@ -19,6 +19,7 @@ from tests.unit.facts.vms import Object, migration, node, vm, vmi
 
 NOW = datetime(2026, 8, 20, 10, 30, tzinfo=UTC).timestamp()
 EARLIER = "2026-08-20T10:29:01Z"
+LONG_AGO = "2026-08-01T10:00:00Z"
 SINCE = datetime(2026, 8, 20, 9, 30, tzinfo=UTC).timestamp()
 TAINTED = "2026-08-20T09:30:00Z"
 CORDONED = f'node_cordoned_since_timestamp_seconds{{node="w1"}} {SINCE:.0f}\n'
@@ -107,6 +108,16 @@ ON_ITS_WAY: list[tuple[Object, Object, list[Object], str]] = [
         [migration("m", "Failed", conditions=["migrationRejectedByResourceQuota"])],
         "",
     ),
+    # It was evacuated once, and well; what a person asks for now is another matter.
+    (
+        vmi(),
+        node(cordoned=True),
+        [migration("a", "Succeeded", origin="evacuation", at=LONG_AGO), migration("b", "Scheduling")],
+        "",
+    ),
+    # What failed before the instance was started says nothing about it.
+    (vmi(evacuating="w1", created="2026-08-20T10:20:00Z"), node(cordoned=True), FAILED, ""),
+    (vmi(evacuating="w1", created="2026-08-20T09:20:00Z"), node(cordoned=True), FAILED, "repeated_failure"),
     # Nobody drains the node any more, but the mark has stayed.
     (MARKED, node(), [], "evacuation_mark"),
     (MARKED, node(), FAILED, "repeated_failure"),

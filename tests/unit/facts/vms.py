@@ -22,6 +22,7 @@ def vmi(
     phase: str = "Running",
     outdated: bool = False,
     evacuating: str = "",
+    created: str = "",
     deleting: bool = False,
     volumes: Iterable[Object] = (),
     claims: Iterable[tuple[str, str, str]] = (),
@@ -41,6 +42,8 @@ def vmi(
     metadata: Object = {"name": name, "namespace": "prod", "uid": f"uid-{name}"}
     if outdated:
         metadata["labels"] = {"kubevirt.io/outdatedLauncherImage": ""}
+    if created:
+        metadata["creationTimestamp"] = created
     if deleting:
         metadata["deletionTimestamp"] = T
     if owner:
