@@ -26,6 +26,8 @@ from exporter.simulator.server import ApiServer
 from exporter.simulator.storage import Storage
 
 _TICK = 0.01
+_TURNED = 500
+"""Machines that are other than they were, while the cluster churns: their number must not drift."""
 _MOVES_KEPT = 500
 """Finished migrations in the cluster while it churns."""
 
@@ -43,6 +45,7 @@ class Cluster:
         self._server = ApiServer(self._storage)
         self._flipped: set[int] = set()
         self._churned = 0
+        self._turned: deque[int] = deque()
         self._moves: deque[tuple[str, str]] = deque()
         self._newest: tuple[str, str] | None = None
         self._making: asyncio.Task[None] | None = None
@@ -109,7 +112,17 @@ class Cluster:
         elif kind == 3:
             self._newcomer(number)
         else:
+            self._turn(machine)
+
+    def _turn(self, machine: int) -> None:
+        """One machine changes, and the one that did so a while ago is again what it was."""
+        if machine not in self._flipped:
             self._flip(machine)
+            self._turned.append(machine)
+        while len(self._turned) > _TURNED:
+            back = self._turned.popleft()
+            if back in self._flipped:
+                self._flip(back)
 
     def _restart(self, machine: int, number: int) -> None:
         obj = self._objects.vmi(machine)
