@@ -111,8 +111,10 @@ class Facts:
                 )
         if cluster.decided(NODES):
             drain.observe(self.drain, self.machines, seen)
-        if cluster.decided(MIGRATIONS, KUBEVIRTS):
-            workload_update.observe(cluster, self.machines, seen)
+        if cluster.decided(MIGRATIONS):
+            workload_update.observe_migrations(self.machines, seen)
+        if cluster.decided(KUBEVIRTS):
+            workload_update.observe_rollouts(cluster, seen)
         if cluster.decided(MACHINE_CONFIG_POOLS):
             pools.observe(self.pools, seen)
         findings.observe(self.findings, seen)

@@ -610,7 +610,7 @@ def _findings(findings: Findings) -> Samples:
 )
 def _finding_objects_info(findings: Findings) -> Samples:
     for each in findings.found:
-        if each.by_node:
+        if each.finding.by_node is not None:
             for node, names in each.by_node.items():
                 yield (each.finding.name, node, text(names)), 1
         elif each.objects:

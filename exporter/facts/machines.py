@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ READS: Final[tuple[Resource[Any], ...]] = (
 
 BULK: Final = frozenset(each.plural for each in READS if each not in SETTINGS)
 """Of these, what nothing but the facts of VMs and nodes rests on."""
+
+_REPORTS: Final = 100
+"""Different failures that are logged."""
+
+log = logging.getLogger(__name__)
 
 _NO_RECORDS: Final[Mapping[str, BulkRecord]] = {}
 _SINGLE: Final = "SingleReplica"
@@ -170,6 +176,9 @@ class Machines:
         """Names of the lists that have not changed since they were last asked for."""
         self._summary: Summary | None = None
         self._changed: set[str] = set()
+        self._reported: set[str] = set()
+        self.errors = 0
+        """Failures to work out a VM."""
 
     @property
     def facts(self) -> Mapping[str, Machine]:
@@ -295,7 +304,7 @@ class Machines:
         old = self._facts.get(key)
         new: Machine | None = None
         if instance is not None:
-            new = machine.derive(instance, self._around(key, instance.node, records), self._settings, now)
+            new = self._derive(key, instance, records, now)
         if new == old:
             return
         if new is None:
@@ -307,6 +316,17 @@ class Machines:
         self._recount(key, old, new)
         self._changed.add(key)
         self._summary = None
+
+    def _derive(self, key: str, instance: Any, records: Records, now: float) -> Machine | None:
+        try:
+            return machine.derive(instance, self._around(key, instance.node, records), self._settings, now)
+        except Exception as error:
+            # A defect of ours costs this VM, and not the process.
+            self.errors += 1
+            if repr(error) not in self._reported and len(self._reported) < _REPORTS:
+                self._reported.add(repr(error))
+                log.exception("the VM %s cannot be worked out and is left out", key)
+            return None
 
     def _around(self, key: str, node: str, records: Records) -> Surroundings:
         owner: Any = records.get(VIRTUAL_MACHINES.plural, _NO_RECORDS).get(key)
@@ -403,7 +423,7 @@ def read_settings(records: Records, history: History) -> Settings:
         kubevirt=release,
         strategy=eviction.cluster_strategy(kubevirt.eviction_strategy if kubevirt else "", release),
         # A cluster that was installed on one node may have got workers since.
-        single_node=single and len(records.get(NODES.plural, _NO_RECORDS)) <= 1,
+        single_node=single and len(records.get(NODES.plural, _NO_RECORDS)) == 1,
         sriov_gate=hyperconverged.sriov_gate if hyperconverged else None,
         rollout=_rollout(kubevirt, history),
     )

@@ -56,13 +56,17 @@ def derive(cluster: Cluster, history: History, summary: Summary) -> WorkloadUpda
     return WorkloadUpdate(summary, _methods(cluster), finished)
 
 
-def observe(cluster: Cluster, summary: Summary, seen: Observations) -> None:
-    """Remember migrations that have ended, and when KubeVirt was rolled out."""
+def observe_migrations(summary: Summary, seen: Observations) -> None:
+    """Remember migrations that have ended."""
     ended: dict[str, list[Event]] = {}
     for each in summary.ended:
         ended.setdefault(_name(each.origin, each.end), []).append(Event(each.at, each.uid))
     for name, events in ended.items():
         seen.happened(name, events)
+
+
+def observe_rollouts(cluster: Cluster, seen: Observations) -> None:
+    """Remember when KubeVirt was rolled out."""
     for kubevirt in cluster[KUBEVIRTS][:1]:
         seen.holds(machines.ROLLOUT, kubevirt.is_rolling_out, _rollout_began(kubevirt))
 

@@ -51,7 +51,9 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     def holds(self, event: Event) -> bool:
         """It has been counted."""
         known = Event(event.at, event.uid[:UID_LENGTH])
-        return known in self.events or (self.folded is not None and known <= self.folded.frontier)
+        if self.folded is not None and known <= self.folded.frontier:
+            return True
+        return any(each.uid == known.uid for each in self.events)
 
     def merge(self, other: Tally) -> Tally:
         """What both know."""
@@ -61,9 +63,15 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     def add(self, events: Iterable[Event]) -> Tally:
         """With more events; the same value when they are known."""
         counted = {each.uid for each in self.events}
-        new = {Event(each.at, each.uid[:UID_LENGTH]) for each in events}
-        # What has happened once may be told again with another time.
-        new = {each for each in new if each.uid not in counted}
+        frontier = self.folded.frontier if self.folded else Event(float("-inf"), "")
+        # Mostly all are known; and what has happened once may be told again with another time.
+        new = {
+            Event(each.at, uid)
+            for each in events
+            if each.at >= frontier.at and (uid := each.uid[:UID_LENGTH]) not in counted
+        }
+        if not new:
+            return self
         known = _later({*self.events, *new}, self.folded)
         return self if known == self.events else Tally(known, self.folded).fold()
 

@@ -69,15 +69,15 @@ class BulkFamilies:
         if entry is not None:
             self._entries[key] = entry
         self._series += (entry.series if entry else 0) - (before.series if before else 0)
-        crowded = self._series > self.limit
-        self._choose = self._choose or crowded or self.omitted > 0
+        if (before and (before.rank, before.series)) != (entry and (entry.rank, entry.series)):
+            self._choose = self._choose or self._series > self.limit or self.omitted > 0
         bucket = _bucket(key)
         shown = self._shown[bucket]
         if key in shown:
             self._spoil(bucket, before, entry)
             if entry is None:
                 shown.discard(key)
-        elif entry is not None and not self._choose:
+        elif entry is not None and before is None and not self._choose:
             shown.add(key)
             self._spoil(bucket, None, entry)
 

@@ -21,8 +21,8 @@ LIVE_MIGRATABLE: Final = "LiveMigratable"
 RUNNING: Final = "Running"
 SHARED: Final = "ReadWriteMany"
 """The access mode with which a claim can be migrated between nodes."""
-HOST_DISK: Final = "hostdisk"
-"""In lower case: part of the message about files of a node."""
+HOST_DISK: Final = "non-shared hostdisk"
+"""In lower case: part of the message about files of a node; a claim may have the last word in its name."""
 FINISHED: Final = ("Succeeded", "Failed")
 """Phases in which a migration stays."""
 
@@ -31,7 +31,7 @@ class Owner(Part, frozen=True):
     """One entry of `metadata.ownerReferences`."""
 
     kind: str | None = None
-    name: str | None = None
+    controller: bool | None = None
 
 
 class Word(Part, frozen=True):
@@ -208,14 +208,16 @@ class VirtualMachineInstance(BulkRecord, frozen=True):
     @property
     def owner(self) -> Owner | None:
         """What made it; None for an instance that somebody made by hand."""
-        return next(iter(self.metadata.owner_references or ()), None)
+        owners = self.metadata.owner_references or ()
+        return next((each for each in owners if each.controller), next(iter(owners), None))
 
     def trimmed(self) -> Self:
         """Without what nobody asks of an instance in this state."""
         status, spec, metadata = self.status or _NO_STATUS, self.spec or _NO_SPEC, self.metadata
         said = self.live_migratable
         reason = (said.reason or "") if said is not None and said.status != "True" else ""
-        owners = tuple(Owner(kind=_one(each.kind)) for each in metadata.owner_references or ())[:1]
+        owner = self.owner
+        owners = (Owner(kind=_one(owner.kind)),) if owner else ()
         return type(self)(
             metadata=InstanceMetadata(
                 name=metadata.name,

@@ -45,7 +45,7 @@ async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> 
             await eventually(running.ready, "ready")
             for number in range(100):
                 await backend.apply(catalog("redhat-operators", state=("IDLE", "READY")[number % 2]))
-            expected = 'events_total{resource="catalogsources",type="MODIFIED"} 99.0'
+            expected = 'events_total{resource="catalogsources",type="MODIFIED"} 99'
 
             async def counted() -> bool:
                 return expected in await running.metrics()

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.facts import SUBJECTS, Facts, machines
+from exporter.facts import SUBJECTS, Facts, machine, machines
 from exporter.facts.cluster import Availability, Cluster
 from exporter.facts.machines import READS, Machines, Summary
 from exporter.history.value import History
@@ -168,6 +169,25 @@ def test_a_vm_that_nothing_happens_to_changes_when_its_time_has_come() -> None:
     assert kept.machines.summary().blockers == {}
     kept.look(START + 60, 10)
     assert kept.machines.summary().blockers["w1"].first == ("prod/db",)
+
+
+def test_a_vm_that_cannot_be_worked_out_costs_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = Kept(1000)
+    for name in ("bad", "good", "worse"):
+        kept.change(vmi(name), "put")
+    derive = machine.derive
+
+    def broken(instance: Any, *rest: Any) -> Any:
+        if instance.name != "good":
+            raise KeyError("a defect")
+        return derive(instance, *rest)
+
+    monkeypatch.setattr(machine, "derive", broken)
+    kept.look(START, 10)
+    assert (set(kept.machines.facts), kept.machines.errors) == ({"prod/good"}, 2)
+    assert len(caplog.records) == 1
 
 
 def test_one_event_costs_one_vm() -> None:

@@ -422,7 +422,8 @@ SINGLE = {"control_plane": "SingleReplica", "workers": "SingleReplica"}
     ("topology", "nodes", "outcome"),
     [
         (SINGLE, ["m1"], "restarts"),
-        (SINGLE, [], "restarts"),
+        # Nobody says how many there are by now.
+        (SINGLE, [], "blocks"),
         # Installed on one node, and given workers since.
         (SINGLE, ["m1", "w1"], "blocks"),
         # Hosted: the one worker is drained.
@@ -490,6 +491,21 @@ def test_a_vm_that_needs_attention_has_its_own_series_and_a_healthy_one_none() -
         f'outdated="true"}} 1\n{DISK}'
         'drain_blocking_vm_info{vm_namespace="prod",vm="db",node="w1",cause="hostpath"} 1\n'
     )
+
+
+def test_a_claim_may_have_any_name() -> None:
+    message = "cannot migrate VMI: PVC win-hostdisk is not shared, live migration requires that all PVCs ..."
+    instance = vmi(live=N, message=message, claims=[("root", "win-hostdisk", "ReadWriteOnce")])
+    given = [instance, vm(), claim("win-hostdisk", "local"), storage_class("local", HOSTPATH)]
+    page = page_of(*given, families=["non_migratable_vms_by_cause"])
+    assert nonzero(page) == 'non_migratable_vms_by_cause{cause="hostpath"} 1\n'
+
+
+def test_the_owner_is_the_one_that_controls() -> None:
+    instance = vmi(strategy="None")
+    instance["metadata"]["ownerReferences"].insert(0, {"kind": "Application", "name": "shop"})
+    page = page_of(instance, vm(), families=["vm_drain_outcomes"])
+    assert nonzero(page) == 'vm_drain_outcomes{outcome="restarts"} 1\n'
 
 
 def test_at_most_five_objects_of_a_vm_are_named() -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from exporter.facts import RESOURCES
+from exporter.facts.cluster import Availability
 from exporter.facts.migrations import ENDS, ORIGINS
 from exporter.history.value import History
 from exporter.simulator import objects
@@ -124,6 +126,14 @@ def test_a_migration_that_has_ended_is_counted_once_and_stays_counted() -> None:
         'migrations_finished_total{origin="evacuation",outcome="succeeded"} 2\n'
     )
     assert len(page.splitlines()) == len(ORIGINS) * len(ENDS)
+
+
+def test_what_has_ended_is_counted_also_while_nobody_may_read_kubevirt() -> None:
+    known = dict.fromkeys((each.plural for each in RESOURCES), Availability.KNOWN)
+    facts = facts_of(
+        migration("a", "Failed"), availability={**known, "kubevirts": Availability.UNKNOWN}, now=NOW
+    )
+    assert facts.observe(History()).total("migrations/other/failed") == 1
 
 
 def ends(*phases: str, start: float = -60, origin: str = "workload_update") -> list[Object]:
