@@ -57,7 +57,7 @@ class Installed:
     async def fresh(self) -> bool:
         """It says that everything it watches is fresh."""
         lines = [line for line in (await self.metrics()).splitlines() if "_resource_fresh{" in line]
-        return bool(lines) and all(line.endswith(" 1.0") for line in lines)
+        return bool(lines) and all(line.endswith(" 1") for line in lines)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal; the exit status and the seconds it took to end."""
