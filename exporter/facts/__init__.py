@@ -173,7 +173,7 @@ class Facts:
     @cached_property
     def drain(self) -> drain.Drain:
         """Which nodes are cordoned or drained, and which VMs hold them?"""
-        return drain.derive(self.cluster, self.history, self.machines)
+        return drain.derive(self.cluster, self.history, self.now, self.machines)
 
     @cached_property
     def workload_update(self) -> workload_update.WorkloadUpdate:

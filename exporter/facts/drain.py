@@ -65,7 +65,7 @@ class Drain:
         return {each.name: each.blockers for each in self.nodes if each.cordoned and each.blockers.total}
 
 
-def derive(cluster: Cluster, history: History, machines: Summary) -> Drain:
+def derive(cluster: Cluster, history: History, now: float, machines: Summary) -> Drain:
     """The nodes as far as drains are concerned."""
     marked, running = machines.by("marked"), machines.by("node")
     nodes = []
@@ -80,7 +80,7 @@ def derive(cluster: Cluster, history: History, machines: Summary) -> Drain:
                 memory=memory,
                 draining=node.is_config_draining or bool(marked.get(node.name)),
                 blockers=machines.blockers.get(node.name, _NOBODY),
-                silent=node.is_virt_handler_silent and bool(running.get(node.name)),
+                silent=node.is_virt_handler_silent(now) and bool(running.get(node.name)),
             )
         )
     cordoned = {each.name: each.blockers for each in nodes if each.cordoned}

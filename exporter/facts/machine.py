@@ -141,9 +141,14 @@ def derive(
     elif outcome == eviction.EXTERNALLY:
         blocking = eviction.EXTERNALLY
     elif outcome == eviction.MIGRATES and (marked or moves):
-        cordoned = around.node is not None and around.node.is_cordoned
+        node = around.node
         blocking, due = migrations.stuck(
-            moves, marked=marked, cordoned=cordoned, failing=bool(failing), now=now
+            moves,
+            marked=marked,
+            cordoned=node is not None and node.is_cordoned,
+            since=unix(node.tainted_at) if node is not None else None,
+            failing=bool(failing),
+            now=now,
         )
     return Machine(
         namespace=instance.namespace,

@@ -41,6 +41,9 @@ AFTER_ROLLOUT_SECONDS: Final = 600.0
 UNSCHEDULABLE_SECONDS: Final = 60.0
 """A target pod that is not scheduled within this time has nowhere to go; normally it takes seconds."""
 
+RECENT_SECONDS: Final = 3600.0
+"""A failed evacuation belongs to a drain for so long, where nothing tells when the node was cordoned."""
+
 QUOTA: Final = "quota"
 MIGRATION_BLOCKED: Final = "migration_blocked"
 NO_TARGET: Final = "no_target"
@@ -132,7 +135,13 @@ class Stuck(NamedTuple):
 
 
 def stuck(
-    migrations: Collection[Migration], *, marked: bool, cordoned: bool, failing: bool, now: float
+    migrations: Collection[Migration],
+    *,
+    marked: bool,
+    cordoned: bool,
+    since: float | None,
+    failing: bool,
+    now: float,
 ) -> Stuck:
     """What holds a VM that is to leave its node.
 
@@ -140,10 +149,16 @@ def stuck(
         migrations: all of this VM.
         marked: the instance is marked for eviction from its node.
         cordoned: its node is cordoned.
+        since: Unix time of the cordon, where it is known.
         failing: its migrations keep failing.
         now: Unix time.
     """
-    evacuating = cordoned and any(origin(each) == EVACUATION for each in _since_last_success(migrations))
+    # A drain of long ago is not the present one.
+    begun = now - RECENT_SECONDS if since is None else since
+    evacuating = cordoned and any(
+        origin(each) == EVACUATION and (not each.is_finished or each.ended >= begun)
+        for each in _since_last_success(migrations)
+    )
     if not marked and not evacuating:
         return Stuck("", None)
     under_way = [each for each in migrations if not each.is_finished]

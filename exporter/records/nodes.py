@@ -8,10 +8,13 @@ from typing import Final
 import msgspec
 
 from exporter.kube.resource import Resource
-from exporter.records.base import BulkMetadata, BulkRecord, Condition, Part, Record, condition
+from exporter.records.base import BulkMetadata, BulkRecord, Condition, Part, Record, condition, unix
 
 UNSCHEDULABLE: Final = "node.kubernetes.io/unschedulable"
 """The taint that follows a cordon; its `timeAdded` is the only time that the API has of it."""
+
+SILENT_SECONDS: Final = 300.0
+"""virt-controller, too, gives a node up after five minutes without a heartbeat."""
 
 _MCO: Final = "machineconfiguration.openshift.io"
 
@@ -22,13 +25,15 @@ class NodeAnnotations(Part, frozen=True):
     desired_drain: str | None = msgspec.field(name=f"{_MCO}/desiredDrain", default=None)
     """`drain-...` or `uncordon-...`, with the name of the configuration it is for."""
     last_applied_drain: str | None = msgspec.field(name=f"{_MCO}/lastAppliedDrain", default=None)
+    heartbeat: str | None = msgspec.field(name="kubevirt.io/heartbeat", default=None)
+    """When virt-handler was last alive, written by itself once a minute."""
 
 
 class NodeLabels(Part, frozen=True):
     """What KubeVirt says of a node."""
 
     schedulable: str | None = msgspec.field(name="kubevirt.io/schedulable", default=None)
-    """`false` while its virt-handler is silent: virt-controller looks at the heartbeat."""
+    """`false` while its virt-handler is silent, but also while it is alive and not ready for VMs."""
 
 
 class NodeMetadata(BulkMetadata, frozen=True):
@@ -76,11 +81,16 @@ class Node(BulkRecord, frozen=True):
         wanted = said.desired_drain or ""
         return wanted.startswith("drain-") and wanted != said.last_applied_drain
 
-    @property
-    def is_virt_handler_silent(self) -> bool:
-        """KubeVirt hears nothing from it: what it says of its VMs is old."""
-        labels = self.metadata.labels
-        return labels is not None and labels.schedulable == "false"
+    def is_virt_handler_silent(self, now: float) -> bool:
+        """KubeVirt takes no new VMs there, and has heard nothing for so long: its word on VMs is old."""
+        labels, annotations = self.metadata.labels, self.metadata.annotations
+        if labels is None or labels.schedulable != "false":
+            return False
+        try:
+            beat = unix(datetime.fromisoformat((annotations and annotations.heartbeat) or ""))
+        except (ValueError, OverflowError):
+            return True
+        return beat is None or now - beat > SILENT_SECONDS
 
 
 class PoolConfiguration(Part, frozen=True):

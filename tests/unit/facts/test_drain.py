@@ -115,6 +115,9 @@ ON_ITS_WAY: list[tuple[Object, Object, list[Object], str]] = [
         [migration("a", "Succeeded", origin="evacuation", at=LONG_AGO), migration("b", "Scheduling")],
         "",
     ),
+    # Evacuations that failed before the node was cordoned were another drain's.
+    (vmi(), node(cordoned=True, tainted="2026-08-20T10:10:00Z"), FAILED, ""),
+    (vmi(), node(cordoned=True, tainted="2026-08-20T09:50:00Z"), FAILED, "repeated_failure"),
     # What failed before the instance was started says nothing about it.
     (vmi(evacuating="w1", created="2026-08-20T10:20:00Z"), node(cordoned=True), FAILED, ""),
     (vmi(evacuating="w1", created="2026-08-20T09:20:00Z"), node(cordoned=True), FAILED, "repeated_failure"),
@@ -187,6 +190,27 @@ def test_a_remembered_cordon_is_shown_until_it_is_over() -> None:
     assert nonzero(page_of(node(cordoned=True), families=families, history=history)) == CORDONED
     assert facts_of(node(cordoned=True), history=history).observe(history).first == {"cordoned/uid-w1": SINCE}
     assert facts_of(node(), history=history).observe(history).first == {}
+
+
+@pytest.mark.parametrize(
+    ("schedulable", "heartbeat", "silent"),
+    [
+        ("false", "2026-08-20T10:24:59Z", True),
+        # Alive, but its devices are not ready, or it is being replaced.
+        ("false", "2026-08-20T10:29:30Z", False),
+        ("true", "2026-08-20T10:00:00Z", False),
+        ("false", None, True),
+        ("false", "soon", True),
+    ],
+)
+def test_what_a_silent_virt_handler_said_is_old(
+    schedulable: str, heartbeat: str | None, silent: bool
+) -> None:
+    given = node(schedulable=schedulable)
+    if heartbeat is not None:
+        given["metadata"]["annotations"]["kubevirt.io/heartbeat"] = heartbeat
+    page = page_of(given, vmi(), vm(), families=["findings"], now=NOW)
+    assert f'finding="migratability_stale",severity="warning"}} {silent:d}\n' in page
 
 
 def test_a_node_that_is_held_is_a_finding_with_the_vms_that_hold_it() -> None:
