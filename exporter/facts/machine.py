@@ -43,8 +43,8 @@ class Settings:
     """Of VMs that name none."""
     single_node: bool = False
     sriov_gate: bool | None = None
-    rollout: Window | None = None
-    """The latest roll-out of KubeVirt."""
+    rollouts: tuple[Window, ...] = ()
+    """Roll-outs of KubeVirt, as far as they are known."""
 
 
 class Machine(msgspec.Struct, frozen=True, gc=False):
@@ -125,7 +125,7 @@ def derive(
     moves: Collection[VirtualMachineInstanceMigration] = around.migrations
     if moves:
         moves = migrations.of_this_life(moves, unix(instance.metadata.creation_timestamp))
-    failing = migrations.failing(moves, settings.rollout) if moves else ()
+    failing = migrations.failing(moves, settings.rollouts) if moves else ()
     objects: tuple[Offending, ...] = ()
     cause = workaround = blocking = ""
     due = None

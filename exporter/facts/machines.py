@@ -425,22 +425,24 @@ def read_settings(records: Records, history: History) -> Settings:
         # A cluster that was installed on one node may have got workers since.
         single_node=single and len(records.get(NODES.plural, _NO_RECORDS)) == 1,
         sriov_gate=hyperconverged.sriov_gate if hyperconverged else None,
-        rollout=_rollout(kubevirt, history),
+        rollouts=_rollouts(kubevirt, history),
     )
 
 
-def _rollout(kubevirt: KubeVirt | None, history: History) -> Window | None:
-    """The latest roll-out: as remembered, else what KubeVirt's conditions still tell of its end."""
-    episode = history.episode(ROLLOUT)
-    if episode.since is not None:
-        return Window(episode.since, float("inf") if episode.ended is None else episode.ended)
-    if kubevirt is None:
-        return None
+def _rollouts(kubevirt: KubeVirt | None, history: History) -> tuple[Window, ...]:
+    """Roll-outs as remembered, else what KubeVirt's conditions still tell of the end of the latest."""
+    remembered = tuple(
+        Window(each.since, float("inf") if each.ended is None else each.ended)
+        for each in history.every_episode(ROLLOUT)
+        if each.since is not None
+    )
+    if remembered or kubevirt is None:
+        return remembered
     progressing = condition(kubevirt.conditions, "Progressing")
     changed = unix(progressing.last_transition_time) if progressing else None
     if kubevirt.is_rolling_out:
-        return Window(changed or 0.0, float("inf"))
-    return None if changed is None else Window(changed - migrations.AFTER_ROLLOUT_SECONDS, changed)
+        return (Window(changed or 0.0, float("inf")),)
+    return () if changed is None else (Window(changed - migrations.AFTER_ROLLOUT_SECONDS, changed),)
 
 
 def _first(records: Records, resource: Resource[Any], type_: type[Any]) -> Any:

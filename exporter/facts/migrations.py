@@ -15,7 +15,7 @@ the beginning of a roll-out of KubeVirt and ten minutes after its end say nothin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from exporter.records.base import unix
@@ -54,7 +54,7 @@ _BLOCKED: Final = ("migrationBlockedByUtilityVolumes", "migrationBlockedByBackup
 
 
 class Window(NamedTuple):
-    """The latest roll-out of KubeVirt: from when to when."""
+    """A roll-out of KubeVirt: from when to when."""
 
     since: float
     ended: float
@@ -114,14 +114,14 @@ def _since_last_success(migrations: Collection[Migration]) -> list[Migration]:
     ]
 
 
-def failing(migrations: Iterable[Migration], rollout: Window | None) -> tuple[str, ...]:
+def failing(migrations: Iterable[Migration], rollouts: Sequence[Window]) -> tuple[str, ...]:
     """Origins whose migrations of one VM keep failing."""
     ends = sorted((each for each in map(finished, migrations) if each), key=lambda each: (each.at, each.uid))
     failures: dict[str, int] = {}
     for each in ends:
         if each.end == SUCCEEDED:
             failures.clear()
-        elif rollout is None or not rollout.covers(each.at):
+        elif not any(rollout.covers(each.at) for rollout in rollouts):
             failures[each.origin] = failures.get(each.origin, 0) + 1
     return tuple(each for each in ORIGINS if failures.get(each, 0) >= IN_A_ROW)
 

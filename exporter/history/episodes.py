@@ -81,6 +81,23 @@ class Episodes(msgspec.Struct, frozen=True, omit_defaults=True):
             episode = _after(episode, note)
         return episode
 
+    def all(self) -> list[Episode]:
+        """Every episode that is still told apart, the latest last."""
+        found: list[Episode] = []
+        base = self.base
+        if base is not None:
+            found.append(Episode(base.held, base.since, None if base.held else base.frontier))
+        for note in sorted(self.notes):
+            before = found[-1] if found else _NONE
+            after = _after(before, note)
+            if after is before:
+                continue
+            if note.held and after.since != before.since:
+                found.append(after)
+            else:
+                found[-1:] = [after]
+        return found
+
     def observe(self, holds: bool, now: float, since: float | None = None) -> Episodes:
         """With what an observer sees now; the same value when that is nothing new.
 

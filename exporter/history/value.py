@@ -61,6 +61,10 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         """The latest episode of something."""
         return self.episodes.get(name, _NOTHING).latest()
 
+    def every_episode(self, name: Name) -> list[Episode]:
+        """The episodes of something that are still told apart, the latest last."""
+        return self.episodes.get(name, _NOTHING).all()
+
     def text(self, name: Name) -> str | None:
         """What something was last."""
         found = self.latest.get(name)

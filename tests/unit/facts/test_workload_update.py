@@ -217,6 +217,18 @@ def test_a_rollout_is_remembered_from_its_beginning_to_its_end() -> None:
         assert bool(nonzero(page)) is failing, first_failure
 
 
+def test_every_remembered_rollout_excuses_its_own_failures() -> None:
+    history = History()
+    for minute, deployments in [(-90, "ab"), (-80, "bb"), (-30, "bc"), (-20, "cc")]:
+        now = (NOON + timedelta(minutes=minute)).timestamp()
+        given = kubevirt(deployments=(deployments[0], deployments[1]))
+        history = facts_of(given, now=now, history=history).observe(history)
+    for first_failure, failing in [(-85, False), (-75, False), (-60, True), (-25, False), (-5, True)]:
+        migrations = [migration(f"m{number}", F, at=at(first_failure + number / 60)) for number in range(3)]
+        page = page_of(vmi(), *migrations, families=["migration_failing_vms"], now=NOW, history=history)
+        assert bool(nonzero(page)) is failing, first_failure
+
+
 def test_progress_is_counted_on_the_instances() -> None:
     given = [
         vmi("old", outdated=True),

@@ -76,6 +76,7 @@ def test_an_observer_always_knows_what_it_saw_last(steps: list[tuple[int, bool, 
         assert seen.observe(holds, now, told) is seen
         episodes, before = seen, episodes.latest()
         latest = episodes.latest()
+        assert episodes.all()[-1:] == ([latest] if latest.since is not None else [])
         assert latest.holds is holds
         assert len(episodes.notes) <= NOTES_LIMIT
         if holds and not before.holds:
