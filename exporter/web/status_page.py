@@ -329,9 +329,8 @@ def _workloads(facts: Facts) -> Iterator[Statement]:
         yield GOOD, "Workload update", "All VMs run in the present virt-launcher."
         return
     how = "; no method is enabled that would change that" if facts.workload_update.disabled else ""
-    failing = f", {states[machine.FAILING]:,} of them with migrations that keep failing" * (
-        machine.FAILING in states
-    )
+    stuck = states.get(machine.FAILING, 0)
+    failing = f", {stuck:,} of them with migrations that keep failing" if stuck else ""
     yield NOTE, "Workload update", f"{outdated:,} VMs run in an earlier virt-launcher{failing}{how}."
 
 

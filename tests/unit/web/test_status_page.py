@@ -68,6 +68,7 @@ def said(*given: Object) -> dict[str, str]:
         (
             [
                 vmi(live="New"),
+                node(),
                 objects.infrastructure(created=BORN, control_plane="SingleReplica", workers="SingleReplica"),
             ],
             "Drains",
