@@ -230,7 +230,7 @@ def _stalls(simulator: Simulator, file: Path, seconds: float) -> dict[str, Stall
         phases[f"at {RATE} events/s"] = (began, time.monotonic())
         time.sleep(3)
         if VMIS in _lists(ours):
-            phases["while relisting"] = _relisted(simulator, ours)
+            phases["while relisting"] = relisted(simulator, ours)
     noted = [json.loads(line) for line in file.read_text().splitlines()]
     return {
         name: max(
@@ -242,19 +242,20 @@ def _stalls(simulator: Simulator, file: Path, seconds: float) -> dict[str, Stall
     }
 
 
-def _relisted(simulator: Simulator, ours: Ours) -> tuple[float, float]:
-    """Make the exporter list everything anew; when that began and ended."""
-    lists = _lists(ours)
+_QUIET_LOOKS: Final = 4
+
+
+def relisted(simulator: Simulator, ours: Ours) -> tuple[float, float]:
+    """Make the exporter list everything that has changed anew; when that began and ended."""
+    before = lists = _lists(ours)
     simulator.tell("relist")
     at = simulator.answer("at")["at"]
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    quiet, deadline = 0, time.monotonic() + 120
+    # The page is made of the new lists a moment after the last of them.
+    while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
         time.sleep(0.5)
-        now = _lists(ours)
-        if all(now[each] > lists[each] for each in lists if each in simulator.expected.objects):
-            break
-    # The page is made of the new lists a moment later.
-    time.sleep(2)
+        lists, known = _lists(ours), lists
+        quiet = quiet + 1 if lists == known and lists[VMIS] > before[VMIS] else 0
     return at, time.monotonic()
 
 

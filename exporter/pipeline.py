@@ -15,14 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from random import Random
 from typing import Any, Final
 
+from exporter.allocator import give_back
 from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog, machines, workload_update
 from exporter.facts.cluster import Availability, Cluster, Scope
 from exporter.facts.family import Family, Sample
 from exporter.facts.machines import Machines
+from exporter.facts.vm_readiness import RUNNING_VMS
 from exporter.history.keeper import Keeper
 from exporter.history.value import History
 from exporter.kube.client import Client
@@ -113,7 +117,7 @@ class Pipeline:
         self._revision = revision
         self._turn = turn
         self._machines = Machines()
-        self._alarms: frozenset[str] = frozenset()
+        self._alarms: frozenset[tuple[str, str]] = frozenset()
         self._digested: set[str] = set()
         """Resources whose first list has gone into the facts of VMs."""
         self._urgent = False
@@ -145,9 +149,13 @@ class Pipeline:
                 self._flush_handle.cancel()
 
     async def _tick(self) -> None:
+        read = 0
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.refresh()
+            if (lists := sum(each.status.lists["success"] for each in self.followers)) != read:
+                read = lists
+                give_back()
 
     @property
     def alive(self) -> bool:
@@ -162,12 +170,15 @@ class Pipeline:
 
     def watching(self) -> Watching:
         """The followers, as the self-monitoring shows them now."""
+        errors = Counter(self._page.rule_errors)
+        # A VM that cannot be worked out is missing everywhere, and from this number first.
+        errors[RUNNING_VMS] += self._machines.errors
         return Watching(
             now=self._wall_clock(),
             source=self._source,
             revision=self._revision,
             followers=self.followers,
-            rule_errors=self._page.rule_errors,
+            rule_errors=errors,
             memory=self.memory,
             omitted=self._page.omitted,
         )
@@ -321,10 +332,7 @@ class Pipeline:
             self._facts = self._facts.later(self.memory.stored, now, stale, heard, summary)
         if self.memory.loaded:
             self.memory.remember(self._observed())
-            remembered = self.memory.memory
-            self._machines.remembered(
-                [each for each in summary.ended if workload_update.is_counted(remembered, each)]
-            )
+            self._machines.remembered(partial(workload_update.tally, self.memory.memory))
             if self.memory.stored is not self._facts.history:
                 # Without a store what was seen counts at once.
                 self._facts = self._facts.later(self.memory.stored, now, stale, heard)

@@ -131,8 +131,9 @@ def derive(
     due = None
     marked = instance.is_marked
     if why:
-        objects = migratability.offending(instance, why, around.claims, around.classes)
-        cause = migratability.cause(instance, why, objects, kubevirt=kubevirt, sriov_gate=settings.sriov_gate)
+        cause, objects = migratability.obstacle(
+            instance, why, around.claims, around.classes, kubevirt=kubevirt, sriov_gate=settings.sriov_gate
+        )
         next_own = machine.eviction_strategy if machine else own
         template = eviction.effective(next_own, settings.strategy, kubevirt)
         workaround = eviction.workaround(strategy, template, comes_back=comes_back)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from exporter.facts import eviction, machine, migrations
@@ -25,7 +26,8 @@ from exporter.facts.cluster import Cluster
 from exporter.facts.family import Family, Rule, Sample, Samples, Subject
 from exporter.facts.finding import LISTED, Names
 from exporter.facts.machine import Machine, Settings, Surroundings
-from exporter.facts.migrations import Finished, Window
+from exporter.facts.migrations import End, Window
+from exporter.history.tally import Event, Tally
 from exporter.history.value import History
 from exporter.kube.resource import Resource
 from exporter.kube.store import Delta
@@ -59,6 +61,12 @@ READS: Final[tuple[Resource[Any], ...]] = (
 BULK: Final = frozenset(each.plural for each in READS if each not in SETTINGS)
 """Of these, what nothing but the facts of VMs and nodes rests on."""
 
+LONGEST_ROLLOUT_SECONDS: Final = 3600.0
+"""virt-handler is replaced on a tenth of the nodes at a time, within minutes; what hangs excuses nothing."""
+
+_MOVES_A_VM: Final = 8
+"""Changes of migrations that take as long as one VM does."""
+
 _REPORTS: Final = 100
 """Different failures that are logged."""
 
@@ -90,7 +98,7 @@ class Summary:
     """VMs that hold, or would hold, a drain of their node, by node."""
     under_way: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Unfinished migrations by origin and phase."""
-    ended: tuple[Finished, ...] = ()
+    ended: Mapping[End, tuple[Event, ...]] = field(default_factory=dict)
     """Migrations that have ended and may not have been remembered yet."""
     witnessed: Mapping[str, float] = field(default_factory=dict)
     """Unix times at which a watch saw a node being cordoned, by the node's uid."""
@@ -162,6 +170,8 @@ class Machines:
         self._unset = True
         """The settings have to be looked at again."""
         self._dirty: dict[str, None] = {}
+        self._moves: deque[tuple[Delta, float | None]] = deque()
+        """Changes of migrations that have not been taken in, and when a watch saw them."""
         self._due: list[tuple[float, str]] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._members: dict[str, dict[str, set[str]]] = {_NODE: {}, _LIST: {}, _BLOCKED: {}}
@@ -170,7 +180,9 @@ class Machines:
         """Mostly one VM: a set for each would be memory, and work for the garbage collector."""
         self._migrations: dict[str, dict[str, VirtualMachineInstanceMigration]] = {}
         self._under_way: Counter[tuple[str, str]] = Counter()
-        self._ended: dict[str, Finished] = {}
+        self._ended: dict[End, dict[str, Event]] = {}
+        self._ends = 0
+        """How many there have been."""
         self._witnessed: dict[str, float] = {}
         self._named: dict[tuple[str, str], Names] = {}
         """Names of the lists that have not changed since they were last asked for."""
@@ -188,7 +200,7 @@ class Machines:
     @property
     def has_work(self) -> bool:
         """Some VMs have to be derived anew."""
-        return bool(self._dirty) or self._unset
+        return bool(self._dirty or self._moves) or self._unset
 
     def take_changed(self) -> set[str]:
         """Keys of VMs whose facts have changed since the last call."""
@@ -213,8 +225,7 @@ class Machines:
         if plural in {VIRTUAL_MACHINE_INSTANCES.plural, VIRTUAL_MACHINES.plural}:
             self._dirty.update((delta.key, None) for delta in deltas)
         elif plural == MIGRATIONS.plural:
-            for delta in deltas:
-                self._migration(delta)
+            self._moves.extend((delta, seen_at) for delta in deltas)
         elif plural == CLAIMS.plural:
             for delta in deltas:
                 self._mark(self._by_claim.get(delta.key, ()))
@@ -230,7 +241,7 @@ class Machines:
     def _mark(self, keys: Iterable[str]) -> None:
         self._dirty.update(dict.fromkeys(keys))
 
-    def _migration(self, delta: Delta) -> None:
+    def _migration(self, delta: Delta, seen_at: float | None) -> None:
         old, new = delta.old, delta.new
         for record, sign in ((old, -1), (new, 1)):
             if isinstance(record, VirtualMachineInstanceMigration):
@@ -245,7 +256,10 @@ class Machines:
         if isinstance(new, VirtualMachineInstanceMigration):
             end = migrations.finished(new)
             if end is not None and not (isinstance(old, VirtualMachineInstanceMigration) and old.is_finished):
-                self._ended[end.uid] = end
+                at = seen_at if new.told_end is None and seen_at is not None else end.at
+                event = Event.of(at, end.uid)
+                self._ended.setdefault((end.origin, end.end), {})[event.uid] = event
+                self._ends += 1
         self._summary = None
 
     def _forget_migration(self, vm: str, key: str) -> None:
@@ -268,11 +282,13 @@ class Machines:
             self._witnessed.pop(old.metadata.uid or old.name, None)
         self._summary = None
 
-    def remembered(self, ended: Iterable[Finished]) -> None:
-        """These migrations have been counted for good."""
-        for each in ended:
-            self._ended.pop(each.uid, None)
-            self._summary = None
+    def remembered(self, counted: Callable[[End], Tally]) -> None:
+        """Forget the ends of migrations that have been counted for good."""
+        for end, events in list(self._ended.items()):
+            left = {each.uid: each for each in counted(end).lacking(events.values())}
+            if len(left) < len(events):
+                self._ended[end] = left
+                self._summary = None
 
     # What follows
 
@@ -294,6 +310,10 @@ class Machines:
                 self._mark(records.get(VIRTUAL_MACHINE_INSTANCES.plural, _NO_RECORDS))
         while self._due and self._due[0][0] <= now:
             self._dirty[heapq.heappop(self._due)[1]] = None
+        for _ in range(min(len(self._moves), limit * _MOVES_A_VM)):
+            self._migration(*self._moves.popleft())
+        if self._moves:
+            return
         while self._dirty and limit > 0:
             key, _ = self._dirty.popitem()
             self._update(key, records, now)
@@ -369,10 +389,15 @@ class Machines:
             self._by_claim.pop(claim, None)
 
     @property
-    def alarms(self) -> frozenset[str]:
+    def alarms(self) -> frozenset[tuple[str, str]]:
         """What somebody waits for: lists with VMs in them, held nodes, cordons, ends of migrations."""
-        what = (self._members[_LIST], self._members[_BLOCKED], self._witnessed, self._ended)
-        return frozenset(name for names in what for name in names)
+        what = {
+            **self._members,
+            _NODE: (),
+            "witnessed": self._witnessed,
+            "ended": (str(self._ends),),
+        }
+        return frozenset((kind, name) for kind, names in what.items() for name in names)
 
     def summary(self) -> Summary:
         """What all VMs amount to now."""
@@ -385,7 +410,7 @@ class Machines:
                 names=self._names(_LIST),
                 blockers=self._names(_BLOCKED),
                 under_way={each: count for each, count in self._under_way.items() if count},
-                ended=tuple(self._ended.values()),
+                ended={end: tuple(events.values()) for end, events in self._ended.items() if events},
                 witnessed=dict(self._witnessed),
             )
         return self._summary
@@ -432,7 +457,7 @@ def read_settings(records: Records, history: History) -> Settings:
 def _rollouts(kubevirt: KubeVirt | None, history: History) -> tuple[Window, ...]:
     """Roll-outs as remembered, else what KubeVirt's conditions still tell of the end of the latest."""
     remembered = tuple(
-        Window(each.since, float("inf") if each.ended is None else each.ended)
+        Window(each.since, min(each.since + LONGEST_ROLLOUT_SECONDS, each.ended or float("inf")))
         for each in history.every_episode(ROLLOUT)
         if each.since is not None
     )
@@ -441,7 +466,8 @@ def _rollouts(kubevirt: KubeVirt | None, history: History) -> tuple[Window, ...]
     progressing = condition(kubevirt.conditions, "Progressing")
     changed = unix(progressing.last_transition_time) if progressing else None
     if kubevirt.is_rolling_out:
-        return (Window(changed or 0.0, float("inf")),)
+        ends = float("inf") if changed is None else changed + LONGEST_ROLLOUT_SECONDS
+        return (Window(changed or 0.0, ends),)
     return () if changed is None else (Window(changed - migrations.AFTER_ROLLOUT_SECONDS, changed),)
 
 
@@ -452,9 +478,9 @@ def _first(records: Records, resource: Resource[Any], type_: type[Any]) -> Any:
     return each if isinstance(each, type_) else None
 
 
-def _state(node: object) -> tuple[bool, bool] | None:
+def _state(node: object) -> tuple[bool, datetime | None] | None:
     """What VMs on a node depend on."""
-    return (node.is_cordoned, node.is_config_draining) if isinstance(node, Node) else None
+    return (node.is_cordoned, node.tainted_at) if isinstance(node, Node) else None
 
 
 def _add(sets: dict[str, set[str]], name: str, key: str) -> None:

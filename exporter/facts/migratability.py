@@ -14,7 +14,7 @@ instance itself: claims that are not ReadWriteMany, files of the host, devices o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -118,23 +118,40 @@ def reason(said: Word | None) -> str:
     return "" if said.status == "True" else said.reason or UNKNOWN
 
 
-def offending(
+class Obstacle(NamedTuple):
+    """What to change before an instance can be migrated."""
+
+    cause: str
+    """The reason as one word, of CAUSES."""
+    objects: tuple[Offending, ...]
+    """The first few that are in the way."""
+
+
+def obstacle(
     instance: VirtualMachineInstance,
     why: str,
     claims: Mapping[str, BulkRecord],
     classes: Mapping[str, BulkRecord],
-) -> tuple[Offending, ...]:
+    *,
+    kubevirt: Release,
+    sriov_gate: bool | None,
+) -> Obstacle:
     """What is in the way, by the reason that KubeVirt gives."""
     spec = instance.spec or InstanceSpec()
+    found: list[Offending] = []
     if why == DISKS:
-        found = _volumes(instance, claims, classes)
+        found = list(_volumes(instance, claims, classes))
+        cause = _of_disks(instance, found)
+        # Whatever else is in the way, these are what the cause is about.
+        found.sort(key=lambda each: (cause == HOSTPATH) > (each.provisioner in HOSTPATH_PROVISIONERS))
     elif why == INTERFACE:
-        found = _interfaces(spec)
-    elif why == HOST_DEVICE:
-        found = _devices(spec)
+        cause = _of_interfaces(instance, kubevirt=kubevirt, sriov_gate=sriov_gate)
+        found = list(_interfaces(spec, gated=cause == SRIOV_GATE_OFF))
     else:
-        return ()
-    return tuple(found)[:OBJECTS]
+        cause = _BY_REASON.get(why, OTHER)
+        if why == HOST_DEVICE:
+            found = list(_devices(spec))
+    return Obstacle(cause, tuple(found[:OBJECTS]))
 
 
 def claim_key(namespace: str, claim: str) -> str:
@@ -157,16 +174,22 @@ def _volumes(
         storage_class = claim.storage_class if isinstance(claim, PersistentVolumeClaim) else ""
         made_by = classes.get(storage_class)
         provisioner = (made_by.provisioner or "") if isinstance(made_by, StorageClass) else ""
+        if not provisioner and isinstance(claim, PersistentVolumeClaim):
+            provisioner = claim.provisioner
         yield Offending("volume", status.name or "", name, storage_class, provisioner)
 
 
-def _interfaces(spec: InstanceSpec) -> Iterator[Offending]:
+def _interfaces(spec: InstanceSpec, *, gated: bool) -> Iterator[Offending]:
+    """Interfaces with SR-IOV where the gate is in the way; else those bound to the pod's network.
+
+    A masquerade is the one binding of that network that is migrated without further ado.
+    """
     networks = {each.name: each for each in spec.networks or ()}
     for interface in _of(spec).interfaces or ():
         network = networks.get(interface.name)
         multus = network.multus if network else None
-        # On the pod's network the binding is what is in the way; besides it only SR-IOV ever was.
-        if multus is None or interface.sriov is not None:
+        bound = multus is None and interface.masquerade is None
+        if interface.sriov is not None if gated else bound:
             named = (multus.network_name or "") if multus else "pod"
             yield Offending("interface", interface.name or "", network=named)
 
@@ -181,27 +204,23 @@ def _of(spec: InstanceSpec) -> Devices:
     return (spec.domain and spec.domain.devices) or Devices()
 
 
-def cause(
-    instance: VirtualMachineInstance,
-    why: str,
-    objects: tuple[Offending, ...],
-    *,
-    kubevirt: Release,
-    sriov_gate: bool | None,
-) -> str:
-    """The reason as one word that names what to change."""
+def _of_disks(instance: VirtualMachineInstance, found: list[Offending]) -> str:
+    if HOST_DISK_MESSAGE in _message(instance):
+        return HOST_DISK
+    claims = [each for each in found if each.claim]
+    if any(each.provisioner in HOSTPATH_PROVISIONERS for each in claims):
+        return HOSTPATH
+    return HOST_DISK if found and not claims else UNSHARED_CLAIM
+
+
+def _of_interfaces(instance: VirtualMachineInstance, *, kubevirt: Release, sriov_gate: bool | None) -> str:
+    message = _message(instance)
+    interfaces = _of(instance.spec or InstanceSpec()).interfaces or ()
+    gated = kubevirt is not None and kubevirt < _SRIOV_GATE_UNTIL and sriov_gate is not True
+    by_gate = gated and not message and any(each.sriov is not None for each in interfaces)
+    return SRIOV_GATE_OFF if "feature-gate is closed" in message or by_gate else POD_NETWORK
+
+
+def _message(instance: VirtualMachineInstance) -> str:
     said = instance.live_migratable
-    message = ((said.message if said else None) or "").lower()
-    if why == DISKS:
-        if HOST_DISK_MESSAGE in message:
-            return HOST_DISK
-        claims = [each for each in objects if each.claim]
-        if any(each.provisioner in HOSTPATH_PROVISIONERS for each in claims):
-            return HOSTPATH
-        return HOST_DISK if objects and not claims else UNSHARED_CLAIM
-    if why == INTERFACE:
-        interfaces = _of(instance.spec or InstanceSpec()).interfaces or ()
-        gated = kubevirt is not None and kubevirt < _SRIOV_GATE_UNTIL and sriov_gate is not True
-        by_gate = gated and not message and any(each.sriov is not None for each in interfaces)
-        return SRIOV_GATE_OFF if "feature-gate is closed" in message or by_gate else POD_NETWORK
-    return _BY_REASON.get(why, OTHER)
+    return ((said.message if said else None) or "").lower()

@@ -16,7 +16,7 @@ the beginning of a roll-out of KubeVirt and ten minutes after its end say nothin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from exporter.records.base import unix
 from exporter.records.machines import VirtualMachineInstanceMigration as Migration
@@ -58,11 +58,15 @@ class Window(NamedTuple):
 
     since: float
     ended: float
-    """Infinite while it is under way."""
+    """While it is under way, when it will have taken too long."""
 
     def covers(self, moment: float) -> bool:
         """What ended then may have ended because of it."""
         return self.since <= moment <= self.ended + AFTER_ROLLOUT_SECONDS
+
+
+End: TypeAlias = tuple[str, str]
+"""Who asked for a migration that has ended, and how it did."""
 
 
 class Finished(NamedTuple):

@@ -24,6 +24,7 @@ from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS
 
 SUBJECT: Final = Subject[Summary]("VM readiness")
 
+RUNNING_VMS: Final = "virt_upgrade_running_vms"
 _RUNNING: Final = (VIRTUAL_MACHINE_INSTANCES,)
 DRAIN: Final[tuple[Resource[Any], ...]] = (VIRTUAL_MACHINES, KUBEVIRTS, INFRASTRUCTURES)
 """What says, besides the instance, what a drain does to a VM."""
@@ -36,7 +37,7 @@ _STRATEGY: Final = (
 
 
 @SUBJECT.gauge(
-    "virt_upgrade_running_vms",
+    RUNNING_VMS,
     "VMs that run: instances in the phase Running that nobody has asked to stop.",
     source="VirtualMachineInstance: status.phase, metadata.deletionTimestamp",
     requires=_RUNNING,

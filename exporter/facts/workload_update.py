@@ -16,8 +16,8 @@ from exporter.facts.cluster import Cluster
 from exporter.facts.family import Family, Samples, Subject
 from exporter.facts.machine import WORKLOAD_STATES
 from exporter.facts.machines import Summary
-from exporter.facts.migrations import Finished
-from exporter.history.tally import Event
+from exporter.facts.migrations import End
+from exporter.history.tally import Tally
 from exporter.history.value import History, Observations
 from exporter.records.base import condition, unix
 from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
@@ -58,11 +58,8 @@ def derive(cluster: Cluster, history: History, summary: Summary) -> WorkloadUpda
 
 def observe_migrations(summary: Summary, seen: Observations) -> None:
     """Remember migrations that have ended."""
-    ended: dict[str, list[Event]] = {}
-    for each in summary.ended:
-        ended.setdefault(_name(each.origin, each.end), []).append(Event(each.at, each.uid))
-    for name, events in ended.items():
-        seen.happened(name, events)
+    for end, events in summary.ended.items():
+        seen.happened(_name(*end), events)
 
 
 def observe_rollouts(cluster: Cluster, seen: Observations) -> None:
@@ -71,10 +68,9 @@ def observe_rollouts(cluster: Cluster, seen: Observations) -> None:
         seen.holds(machines.ROLLOUT, kubevirt.is_rolling_out, _rollout_began(kubevirt))
 
 
-def is_counted(history: History, ended: Finished) -> bool:
-    """The end of a migration is remembered."""
-    tally = history.tallies.get(_name(ended.origin, ended.end))
-    return tally is not None and tally.holds(Event(ended.at, ended.uid))
+def tally(history: History, end: End) -> Tally:
+    """The ends of migrations that are remembered."""
+    return history.tallies.get(_name(*end)) or Tally()
 
 
 def _rollout_began(kubevirt: KubeVirt) -> float | None:

@@ -28,6 +28,11 @@ class Event(NamedTuple):
     """Unix time."""
     uid: str
 
+    @classmethod
+    def of(cls, at: float, uid: str) -> Event:
+        """An event by its whole identity."""
+        return cls(at, uid[:UID_LENGTH])
+
 
 class Folded(msgspec.Struct, frozen=True, order=True, array_like=True):
     """Events up to the frontier, as a number."""
@@ -48,32 +53,23 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
         """How often it has happened."""
         return len(self.events) + (self.folded.count if self.folded else 0)
 
-    def holds(self, event: Event) -> bool:
-        """It has been counted."""
-        known = Event(event.at, event.uid[:UID_LENGTH])
-        if self.folded is not None and known <= self.folded.frontier:
-            return True
-        return any(each.uid == known.uid for each in self.events)
+    def lacking(self, events: Iterable[Event]) -> list[Event]:
+        """Those that have not been counted."""
+        counted = {each.uid for each in self.events}
+        return [each for each in _later(events, self.folded) if each.uid not in counted]
 
     def merge(self, other: Tally) -> Tally:
         """What both know."""
         folded = max((each.folded for each in (self, other) if each.folded is not None), default=None)
-        return Tally(_later({*self.events, *other.events}, folded), folded)
+        return Tally(tuple(sorted(_later({*self.events, *other.events}, folded))), folded)
 
     def add(self, events: Iterable[Event]) -> Tally:
         """With more events; the same value when they are known."""
-        counted = {each.uid for each in self.events}
-        frontier = self.folded.frontier if self.folded else Event(float("-inf"), "")
         # Mostly all are known; and what has happened once may be told again with another time.
-        new = {
-            Event(each.at, uid)
-            for each in events
-            if each.at >= frontier.at and (uid := each.uid[:UID_LENGTH]) not in counted
-        }
+        new = self.lacking(events)
         if not new:
             return self
-        known = _later({*self.events, *new}, self.folded)
-        return self if known == self.events else Tally(known, self.folded).fold()
+        return Tally(tuple(sorted({*self.events, *new})), self.folded).fold()
 
     def fold(self) -> Tally:
         """Small again."""
@@ -84,5 +80,8 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
         return Tally(kept, Folded(old[-1], count))
 
 
-def _later(events: Iterable[Event], folded: Folded | None) -> tuple[Event, ...]:
-    return tuple(sorted(each for each in events if folded is None or each > folded.frontier))
+def _later(events: Iterable[Event], folded: Folded | None) -> list[Event]:
+    if folded is None:
+        return list(events)
+    frontier = folded.frontier
+    return [each for each in events if each > frontier]

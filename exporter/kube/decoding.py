@@ -86,8 +86,8 @@ class BadObject(Exception):
 
 
 def object_key(namespace: str | None, name: str) -> Key:
-    """The key of an object in a store; one text for all that go by it, of which there are many."""
-    return sys.intern(f"{namespace}/{name}" if namespace else str(name))
+    """The key of an object in a store."""
+    return f"{namespace}/{name}" if namespace else str(name)
 
 
 def decode_list(body: bytes, *, versioned: bool = True) -> ObjectList:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, Generic
 
 from exporter.kube.backoff import Backoff
-from exporter.kube.decoding import BadObject, ObjectDecoder
+from exporter.kube.decoding import BadObject, ObjectDecoder, object_key
 from exporter.kube.errors import ApiError, Unreachable
 from exporter.kube.resource import RecordT, Resource
 from exporter.kube.status import ReflectorSettings, ReflectorStatus, State
@@ -91,6 +92,14 @@ class Follower(Generic[RecordT]):
     def heard(self, now: float) -> float:
         """Unix time of the last confirmation of what is held; before all times when there was none."""
         return min(now, self.status.last_update) if self.status.last_update is not None else float("-inf")
+
+    def _key(self, namespace: str | None, name: str) -> Key:
+        """The key of an object; one text for all that hold it, of which there are many.
+
+        Of what comes and goes none is kept: the interpreter's table of such texts would only grow.
+        """
+        key = object_key(namespace, name)
+        return key if self.resource.fleeting else sys.intern(key)
 
     # Reactions
 

@@ -199,7 +199,7 @@ class Reflector(Follower[RecordT]):
             snapshot.skipped.add(key)
             snapshot.records.pop(key, None)
         else:
-            key = object_key(record.metadata.namespace, record.metadata.name)
+            key = self._key(record.metadata.namespace, record.metadata.name)
             known = self.store.records.get(key)
             # What has not changed stays the record that it was: a relist of tens of thousands then needs
             # no second set of them.
@@ -352,7 +352,7 @@ class Reflector(Follower[RecordT]):
                 version = error.identity.resource_version
             else:
                 metadata = record.metadata
-                self._changed(self.store.put(object_key(metadata.namespace, metadata.name), record), received)
+                self._changed(self.store.put(self._key(metadata.namespace, metadata.name), record), received)
                 version = metadata.resource_version
         else:
             identity = decode_identity(event.object)

@@ -69,6 +69,8 @@ class Resource(Generic[RecordT]):
     """Keeps objects away that say nothing about us, such as copied ClusterServiceVersions."""
     polled: bool = False
     """Its API has no WATCH, as some aggregated ones."""
+    fleeting: bool = False
+    """Its objects come and go all day, each under a name of its own."""
 
     @property
     def kind(self) -> str:

@@ -14,7 +14,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from exporter.facts import Facts, Published
 from exporter.facts.family import Family, Rule, Sample
@@ -24,6 +24,10 @@ from exporter.metrics.exposition import Format, header, render
 from exporter.metrics.gzipping import Segment, compress, joined
 
 log = logging.getLogger(__name__)
+
+
+_REPORTS: Final = 100
+"""Different failures that are logged."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,6 @@ class FactsPage:
     def _report(self, family: Family, error: Exception) -> None:
         self.rule_errors[family.name] += 1
         report = (family.name, repr(error))
-        if report not in self._reported:
+        if report not in self._reported and len(self._reported) < _REPORTS:
             self._reported.add(report)
             log.error("%s cannot be worked out and is left out", family.name, exc_info=error)

@@ -110,6 +110,7 @@ class Interface(Part, frozen=True):
 
     name: str | None = None
     sriov: Present | None = None
+    masquerade: Present | None = None
 
 
 class Device(Part, frozen=True):
@@ -153,6 +154,8 @@ class VolumeStatus(Part, frozen=True):
 
     name: str | None = None
     persistent_volume_claim_info: ClaimInfo | None = None
+    memory_dump_volume: Present | None = None
+    """A dump of the guest's memory goes there: it is no disk, and moves with nobody."""
 
 
 class InstanceStatus(Part, frozen=True):
@@ -250,11 +253,11 @@ _BY_MACHINE: Final = (Owner(kind="VirtualMachine"),)
 
 
 def _unshared(volumes: tuple[VolumeStatus, ...] | None) -> tuple[VolumeStatus, ...]:
-    """Volumes on claims that only one node can use at a time."""
+    """Disks on claims that only one node can use at a time."""
     found = []
     for each in volumes or ():
         info = each.persistent_volume_claim_info
-        if info is not None and SHARED not in (info.access_modes or ()):
+        if info is not None and each.memory_dump_volume is None and SHARED not in (info.access_modes or ()):
             found.append(
                 VolumeStatus(
                     name=_one(each.name),
@@ -412,14 +415,18 @@ class VirtualMachineInstanceMigration(BulkRecord, frozen=True):
         return unix(next((each for each in reversed(moments) if each), self.metadata.creation_timestamp))
 
     @property
-    def ended(self) -> float:
-        """Unix time of the end of a finished one: of its phase, else of its transfer; 0 where unknown."""
+    def told_end(self) -> datetime | None:
+        """When a finished one ended: entered its phase, else finished its transfer."""
         transitions = (self.status and self.status.phase_transition_timestamps) or ()
         moments = [each.phase_transition_timestamp for each in transitions if each.phase == self.phase]
         state = self.status and self.status.migration_state
         moments.append(state.end_timestamp if state else None)
-        found = next((each for each in moments if each), self.metadata.creation_timestamp)
-        return unix(found) or 0.0
+        return next((each for each in moments if each), None)
+
+    @property
+    def ended(self) -> float:
+        """Unix time of the end of a finished one, else of its creation; 0 where nothing tells."""
+        return unix(self.told_end or self.metadata.creation_timestamp) or 0.0
 
 
 VIRTUAL_MACHINE_INSTANCES = Resource(
@@ -427,5 +434,9 @@ VIRTUAL_MACHINE_INSTANCES = Resource(
 )
 VIRTUAL_MACHINES = Resource("virtualmachines", "kubevirt.io", ("v1",), VirtualMachine)
 MIGRATIONS = Resource(
-    "virtualmachineinstancemigrations", "kubevirt.io", ("v1",), VirtualMachineInstanceMigration
+    "virtualmachineinstancemigrations",
+    "kubevirt.io",
+    ("v1",),
+    VirtualMachineInstanceMigration,
+    fleeting=True,
 )

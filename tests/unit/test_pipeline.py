@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.facts import RESOURCES
+from exporter.facts import RESOURCES, machine
 from exporter.kube.status import State
 from exporter.kube.store import Delta
 from exporter.metrics.exposition import Format
@@ -156,3 +156,18 @@ async def test_an_event_about_a_vm_works_out_nothing_else(
         refreshed.clear()
     cluster.pipeline.changed(SUBSCRIPTIONS.plural, [])
     await until(lambda: bool(refreshed))
+
+
+async def test_a_vm_that_cannot_be_worked_out_is_counted(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(machine, "derive", broken)
+    cluster.read(VIRTUAL_MACHINE_INSTANCES.plural, vmi())
+    await shows(cluster, RUNNING + b"0\n")
+    errors = b'virt_upgrade_exporter_rule_errors_total{family="virt_upgrade_%s"} %d\n'
+    page = cluster.pipeline.scrape(Format.TEXT)
+    assert errors % (b"running_vms", 1) in page
+    assert errors % (b"outdated_vms", 0) in page

@@ -41,6 +41,7 @@ def instances(draw: st.DrawFn) -> Object:
         node=draw(st.sampled_from(NODES)),
         phase=draw(st.sampled_from(("Running", "Running", "Running", "Succeeded"))),
         outdated=draw(st.booleans()),
+        created=draw(st.sampled_from(("", "2026-08-20T10:00:30Z", "2026-08-20T10:05:00Z"))),
         evacuating=draw(st.sampled_from(("", *NODES))),
         claims=[("root", draw(st.sampled_from(("x", "y"))), "ReadWriteOnce")],
     )
@@ -69,11 +70,19 @@ OBJECTS = st.one_of(
         strategy=st.sampled_from((None, "None", "LiveMigrate")),
     ),
     migrations(),
-    st.builds(node, st.sampled_from(NODES), cordoned=st.booleans()),
+    st.builds(
+        node,
+        st.sampled_from(NODES),
+        cordoned=st.booleans(),
+        tainted=st.sampled_from((None, "2026-08-20T10:03:00Z")),
+    ),
     st.builds(claim, st.sampled_from(("x", "y")), st.sampled_from((None, "local"))),
     st.builds(storage_class, st.just("local"), st.sampled_from((HOSTPATH, "other"))),
     st.builds(
-        kubevirt, st.sampled_from(("v0.41.0", "v1.6.0")), strategy=st.sampled_from(("", "LiveMigrate"))
+        kubevirt,
+        st.sampled_from(("v0.41.0", "v1.6.0")),
+        strategy=st.sampled_from(("", "LiveMigrate")),
+        deployments=st.sampled_from((("a", "a"), ("a", "b"), ("b", "b"))),
     ),
     st.builds(
         objects.infrastructure,
@@ -95,11 +104,13 @@ class Kept:
         self.stores: dict[str, Store[Any]] = {plural: Store() for plural in DECODERS}
         self.machines = Machines()
         self.page = FactsPage(SUBJECTS, limit)
+        self.history = History()
+        """What the facts rest on."""
 
     def records(self) -> dict[str, Any]:
         return {plural: store.records for plural, store in self.stores.items()}
 
-    def change(self, obj: Object, how: str) -> None:
+    def change(self, obj: Object, how: str, now: float = START) -> None:
         plural = PLURALS[obj["kind"]]
         store = self.stores[plural]
         record = DECODERS[plural].decode(msgspec.json.encode(obj))
@@ -112,22 +123,26 @@ class Kept:
             # The list after an outage: this object is new, another has gone.
             rest = dict(list(store.records.items())[1:])
             deltas = store.replace({**rest, key: record}, set())
-        self.machines.apply(plural, deltas)
+        self.machines.apply(plural, deltas, None if how == "relist" else now)
 
     def look(self, now: float, limit: int) -> None:
         records = self.records()
         while self.machines.has_work:
-            self.machines.work(records, History(), now, limit)
-        self.machines.work(records, History(), now)
+            self.machines.work(records, self.history, now, limit)
+        self.machines.work(records, self.history, now)
         self.page.update_machines(self.machines.summary().facts, self.machines.take_changed())
-        self.page.update(
-            Facts(Cluster(records, availability=KNOWN), now=now, machines=self.machines.summary())
-        )
+        self.page.update(self.facts(now, self.machines.summary()))
+
+    def facts(self, now: float, summary: Summary) -> Facts:
+        return Facts(Cluster(self.records(), availability=KNOWN), self.history, now, machines=summary)
+
+    def remember(self, now: float) -> None:
+        self.history = self.facts(now, self.machines.summary()).observe(self.history)
 
 
 def comparable(summary: Summary) -> Summary:
-    # A migration that was deleted has ended all the same, for who saw it.
-    return replace(summary, facts=dict(summary.facts), ended=())
+    # A migration that was deleted has ended all the same, and a cordon has begun, for who saw it.
+    return replace(summary, facts=dict(summary.facts), ended={}, witnessed={})
 
 
 @settings(max_examples=300, deadline=None)
@@ -139,11 +154,12 @@ def test_any_sequence_of_changes_leads_to_what_a_look_at_everything_gives(
     kept, now = Kept(series), START
     for obj, how, pause in steps:
         now += pause
-        kept.change(obj, how)
+        kept.change(obj, how, now)
         if pause % 3:
             kept.look(now, limit)
+            kept.remember(now)
     kept.look(now, limit)
-    afresh = machines.derive(Cluster(kept.records()), History(), now)
+    afresh = machines.derive(Cluster(kept.records()), kept.history, now)
     assert comparable(kept.machines.summary()) == comparable(afresh)
     # What a drain does is one thing of each running VM.
     outcomes, running = afresh.by("outcome"), len(afresh.facts)
@@ -152,7 +168,7 @@ def test_any_sequence_of_changes_leads_to_what_a_look_at_everything_gives(
     assert sum(afresh.by("reason").values()) == sum(afresh.by("workaround").values())
     # And the page that was kept is the one that is made now, also when not all fit on it.
     page = FactsPage(SUBJECTS, series)
-    page.update(Facts(Cluster(kept.records(), availability=KNOWN), now=now, machines=afresh))
+    page.update(kept.facts(now, afresh))
     page.update_machines(afresh.facts, sorted(afresh.facts))
     assert kept.page.render(Format.TEXT) == page.render(Format.TEXT)
     assert kept.page.omitted == page.omitted
@@ -169,6 +185,22 @@ def test_a_vm_that_nothing_happens_to_changes_when_its_time_has_come() -> None:
     assert kept.machines.summary().blockers == {}
     kept.look(START + 60, 10)
     assert kept.machines.summary().blockers["w1"].first == ("prod/db",)
+
+
+def ends(kept: Kept) -> list[float]:
+    return [each.at for events in kept.machines.summary().ended.values() for each in events]
+
+
+def test_a_migration_that_does_not_say_when_it_ended_did_when_it_was_seen_to() -> None:
+    kept = Kept(1000)
+    for phase, now in [("Running", START + 300), ("Failed", START + 400), ("Failed", START + 500)]:
+        kept.change(migration("m", phase, transitions=False), "put", now)
+        kept.look(now, 10)
+    assert ends(kept) == [START + 400]
+    # One that had ended when it was first listed did, for all we know, when it was made.
+    kept.change(migration("n", "Failed", transitions=False), "relist", START + 600)
+    kept.look(START + 600, 10)
+    assert ends(kept) == [START + 400, START]
 
 
 def test_a_vm_that_cannot_be_worked_out_costs_itself(

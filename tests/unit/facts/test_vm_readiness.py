@@ -64,9 +64,27 @@ REASON_ROWS: list[tuple[str, Object, str, str, list[Object]]] = [
         "InterfaceNotLiveMigratable",
         vmi(live="InterfaceNotLiveMigratable", message=GATE, devices=SRIOV, networks=NETWORKS[1:]),
         "sriov_gate_off",
-        offending("interface", "default", network="pod")
-        + offending("interface", "fast", network="prod/sriov-a"),
+        offending("interface", "fast", network="prod/sriov-a"),
         [kubevirt("v0.41.0")],
+    ),
+    # A masquerade, SR-IOV and whatever is on another network are not what keeps it.
+    (
+        "InterfaceNotLiveMigratable",
+        vmi(
+            live="InterfaceNotLiveMigratable",
+            message=POD_NETWORK,
+            devices={
+                "interfaces": [
+                    {"name": "default", "masquerade": {}},
+                    {"name": "fast", "sriov": {}},
+                    {"name": "flat", "binding": {"name": "passt"}},
+                ]
+            },
+            networks=[*NETWORKS, {"name": "flat", "pod": {}}],
+        ),
+        "pod_network",
+        offending("interface", "flat", network="pod"),
+        [],
     ),
     (
         "CPUModeLiveMigratable",
@@ -120,6 +138,39 @@ REASON_ROWS: list[tuple[str, Object, str, str, list[Object]]] = [
         "unshared_claim",
         offending("volume", "root", "db", "gp3", "ebs.csi.aws.com"),
         [claim("db", "gp3"), storage_class("gp3", "ebs.csi.aws.com")],
+    ),
+    # The class is gone, the claim still says who made its volume.
+    (
+        "DisksNotLiveMigratable",
+        vmi(live="DisksNotLiveMigratable", message=NOT_SHARED, claims=[ROOT]),
+        "hostpath",
+        DISK,
+        [claim("db", "local", made_by=HOSTPATH)],
+    ),
+    # Of more volumes than are named, those that the cause is about come first.
+    (
+        "DisksNotLiveMigratable",
+        vmi(
+            live="DisksNotLiveMigratable",
+            message=NOT_SHARED,
+            claims=[*((f"d{number}", f"d{number}", "ReadWriteOnce") for number in range(6)), ROOT],
+        ),
+        "hostpath",
+        DISK + "".join(offending("volume", f"d{number}", f"d{number}") for number in range(4)),
+        [*HOSTPATH_CLASS],
+    ),
+    # A dump of memory is no disk.
+    (
+        "DisksNotLiveMigratable",
+        vmi(
+            live="DisksNotLiveMigratable",
+            message=NOT_SHARED,
+            claims=[("dump", "dumps", "ReadWriteOnce"), ROOT],
+            dump="dump",
+        ),
+        "hostpath",
+        DISK,
+        [*HOSTPATH_CLASS],
     ),
     (
         "DisksNotLiveMigratable",

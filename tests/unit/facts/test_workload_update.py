@@ -189,6 +189,9 @@ def test_three_failures_since_the_last_success_make_a_vm_a_failing_one(
         (-5, kubevirt(deployments=("a", "b"), progressing=("True", at(-6))), History(), False),
         (-15, kubevirt(deployments=("a", "b"), progressing=("True", at(-6))), History(), True),
         (-5, kubevirt(deployments=("a", "b")), History(), False),
+        # One that hangs excuses nothing after an hour.
+        (-115, kubevirt(deployments=("a", "b"), progressing=("True", at(-120))), History(), False),
+        (-45, kubevirt(deployments=("a", "b"), progressing=("True", at(-120))), History(), True),
         (-5, kubevirt(), History(), True),
     ],
 )
@@ -213,6 +216,17 @@ def test_a_rollout_is_remembered_from_its_beginning_to_its_end() -> None:
         given = kubevirt(deployments=("b", "b"), progressing=("False", at(-5)))
         page = page_of(
             vmi(), given, *migrations, families=["migration_failing_vms"], now=NOW, history=history
+        )
+        assert bool(nonzero(page)) is failing, first_failure
+
+
+def test_a_remembered_rollout_that_hangs_excuses_nothing_after_an_hour() -> None:
+    rolling = kubevirt(deployments=("a", "b"), progressing=("True", at(-120)))
+    history = facts_of(rolling, now=NOW - 7200).observe(History())
+    for first_failure, failing in [(-115, False), (-45, True)]:
+        migrations = [migration(f"m{number}", F, at=at(first_failure + number / 60)) for number in range(3)]
+        page = page_of(
+            vmi(), rolling, *migrations, families=["migration_failing_vms"], now=NOW, history=history
         )
         assert bool(nonzero(page)) is failing, first_failure
 

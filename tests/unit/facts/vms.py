@@ -26,13 +26,14 @@ def vmi(
     deleting: bool = False,
     volumes: Iterable[Object] = (),
     claims: Iterable[tuple[str, str, str]] = (),
+    dump: str = "",
     networks: Iterable[Object] = (),
     devices: Object | None = None,
     conditions: Iterable[Object] = (),
 ) -> Object:
     """An instance; `live` is True, a reason, "" for False without one, or None for no condition.
 
-    Claims are triples of volume, claim and access mode.
+    Claims are triples of volume, claim and access mode; into the volume `dump` memory is dumped.
     """
     said: list[Object] = list(conditions)
     if live is not None:
@@ -52,10 +53,13 @@ def vmi(
     spec["volumes"] = [*volumes, *({"name": each[0]} for each in claims)]
     if strategy is not None:
         spec["evictionStrategy"] = strategy
-    attached = [
+    attached: list[Object] = [
         {"name": volume, "persistentVolumeClaimInfo": {"claimName": claim, "accessModes": [mode]}}
         for volume, claim, mode in claims
     ]
+    for each in attached:
+        if each["name"] == dump:
+            each["memoryDumpVolume"] = {"claimName": dump}
     status: Object = {"phase": phase, "nodeName": node, "conditions": said, "volumeStatus": attached}
     if evacuating:
         status["evacuationNodeName"] = evacuating
@@ -163,12 +167,15 @@ def node(
     }
 
 
-def claim(name: str, storage_class: str | None) -> Object:
+def claim(name: str, storage_class: str | None, *, made_by: str = "") -> Object:
     """A claim of a class."""
+    metadata: Object = {"name": name, "namespace": "prod"}
+    if made_by:
+        metadata["annotations"] = {"volume.kubernetes.io/storage-provisioner": made_by}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "namespace": "prod"},
+        "metadata": metadata,
         "spec": {"storageClassName": storage_class} if storage_class else {},
     }
 
