@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from exporter.allocator import map_large_blocks
 from exporter.config import address_text
 from exporter.facts.cluster import Scope
 from exporter.history.keeper import Keeper
@@ -93,6 +94,7 @@ async def serve(
         CredentialsError: there are no usable credentials.
         ServiceError: the address cannot be listened on.
     """
+    map_large_blocks()
     # Wrong credentials are the fault of whoever started us: say so now, not in a log line every 30 s.
     server = (await credentials.current()).server
     stop = stop_signals()

@@ -224,7 +224,8 @@ class ApiServer(LoopbackServer):
             self.storage,
             target,
             matches,
-            EventStream(request, compress=takes_gzip(request)),
+            # A kube-apiserver compresses streaming lists, and the watches that they go on as, only.
+            EventStream(request, compress=initial and takes_gzip(request)),
             bookmark_interval=self.settings.bookmark_interval if bookmarks else None,
             metadata_only=wants_metadata(request),
         )
