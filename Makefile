@@ -26,7 +26,7 @@ types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(STAMP) ## unit tests, no server needed
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n auto tests/unit
 
 test: lint types tools ## everything this machine permits, on real servers too
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
@@ -97,6 +98,8 @@ async def serve(
     map_large_blocks()
     # Wrong credentials are the fault of whoever started us: say so now, not in a log line every 30 s.
     server = (await credentials.current()).server
+    # What the program is made of is never garbage: no collection need look at it again.
+    gc.freeze()
     stop = stop_signals()
     pipeline = LivePipeline(
         credentials,

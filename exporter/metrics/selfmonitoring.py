@@ -38,7 +38,8 @@ EVENT_LATENCY: Final = Family(
     "From the arrival of an event's bytes to its effect on the page.",
     type="histogram",
 )
-_LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_LATENCY_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0)
+"""Fine about what changes are gathered for, and what is promised."""
 
 
 @dataclass(frozen=True)

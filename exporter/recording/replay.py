@@ -142,6 +142,7 @@ class Replay:
 
     def advance(self, until: float) -> None:
         """Let time pass, and everything happen that is told up to then."""
+        seen = False
         while self._next is not None and self._next.at <= until:
             line = self._next
             self._pass(line.at)
@@ -150,10 +151,12 @@ class Replay:
                 plural, listed = line.resource.plural, line.at > self._listed
                 deltas = self._by_plural[plural].apply(line)
                 self.pipeline.note_change(plural, deltas, by_watch=listed)
+                seen = listed and line.at == until
                 if listed:
                     self.pipeline.refresh()
-        self._pass(until)
-        self.pipeline.refresh()
+        if not seen:
+            self._pass(until)
+            self.pipeline.refresh()
 
     def page(self) -> bytes:
         """The page now."""

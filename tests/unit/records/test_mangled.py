@@ -35,7 +35,7 @@ from exporter.web.status_page import status_page
 from tests.unit.records.test_records import NOW, WHOLE, key_of, paths, show, whole_records
 
 SEED = 20260820
-OBJECTS = 5_000
+OBJECTS = 3_000
 """Of each kind."""
 FACTS_OBJECTS = 150
 """Of each kind, from which facts are worked out: that takes 50 times as long as reading an object."""
