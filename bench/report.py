@@ -166,16 +166,11 @@ def of_growth(growth: Growth) -> list[Budget]:
     note = "; ".join(sorted({note for each in growth.sizes for note in each.notes}))
     found = growth.exponents()
     first, last = growth.sizes[0].vms, growth.sizes[-1].vms
-    budgets = [
-        Budget(
-            f"exponent of growth, {name}, {first:,} to {last:,} VMs",
-            "",
-            found.get(name),
-            goal=Goal(1.05),
-            note=note,
-        )
-        for name in ("sync CPU", "settled memory", "idle scrape")
-    ]
+    budgets = []
+    for name in ("sync CPU", "settled memory", "idle scrape"):
+        power, smallest = found.get(name, (None, first))
+        title = f"exponent of growth, {name}, {smallest:,} to {last:,} VMs"
+        budgets.append(Budget(title, "", power, goal=Goal(1.05), note=note))
     budgets += [
         Budget(f"CPU of an idle gzip scrape, {each.vms:,} VMs", "ms", each.scrape_cpu * 1000, note=note)
         for each in (growth.sizes[0], growth.sizes[-1])

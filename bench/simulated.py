@@ -288,16 +288,25 @@ class Growth:
     empty: Size
     sizes: tuple[Size, ...]
 
-    def exponents(self) -> dict[str, float]:
-        """The power of the number of machines with which each cost grows."""
-        vms = [float(each.vms) for each in self.sizes]
+    def exponents(self) -> dict[str, tuple[float, int]]:
+        """The power of the number of machines with which each cost grows, and from which number on."""
         costs: dict[str, list[float]] = {
             "sync CPU": [each.sync_cpu - self.empty.sync_cpu for each in self.sizes],
             "settled memory": [each.settled.resident - self.empty.settled.resident for each in self.sizes],
             "idle scrape": [each.scrape for each in self.sizes],
         }
-        # Below what can be told apart from nothing there is no logarithm, and no growth to speak of.
-        return {name: exponent(vms, values) for name, values in costs.items() if min(values) > 0}
+        found = {}
+        for name, values in costs.items():
+            # What is less than a hundredth of the largest cannot be told apart from nothing.
+            told = [
+                (each.vms, value)
+                for each, value in zip(self.sizes, values, strict=True)
+                if value > max(values) / 100
+            ]
+            if len(told) > 1:
+                power = exponent([float(vms) for vms, _ in told], [value for _, value in told])
+                found[name] = power, told[0][0]
+        return found
 
 
 def measure_growth(sizes: list[int], population: Population, idle: float, say: Say) -> Growth:
