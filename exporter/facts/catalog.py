@@ -129,7 +129,11 @@ def observe(cluster: Cluster, catalog: Catalog, seen: Observations) -> None:
     elif catalog.gone:
         # A catalog that goes down later must not bring it back.
         seen.forget([f"{_OFFER}/{catalog.memory}"])
-    seen.holds(f"{_MISSING}/{catalog.memory}", holds=catalog.present is None)
+    if catalog.present is None:
+        seen.holds(f"{_MISSING}/{catalog.memory}", holds=True)
+    else:
+        # What comes back was not gone, however soon it is missing again: no gap rule here.
+        seen.forget([f"{_MISSING}/{catalog.memory}"])
     for kind in (_OFFER, _MISSING):
         seen.forget(name for name, rest in seen.known(kind).items() if rest != catalog.memory)
 

@@ -109,7 +109,9 @@ class Episodes(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         latest = self.latest()
         if not holds:
-            return self.with_note(Note(now, held=False)) if latest.holds else self
+            # Of two notes of one moment the one that it held counts, so this one belongs to the next second.
+            end = now + 1.0 if Note(now, held=True) in self.notes else now
+            return self.with_note(Note(end, held=False)) if latest.holds else self
         seen = self if latest.holds else self.with_note(Note(now, held=True))
         known = seen.latest().since
         if since is not None and known is not None and since < known:

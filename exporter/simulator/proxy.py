@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from exporter.simulator.connections import Connections
 from exporter.simulator.faults import FAULT, EventStream, Faults, Spoiled, Verb, classify
 from exporter.simulator.listening import LoopbackServer
 
@@ -24,22 +25,22 @@ class FaultyProxy(LoopbackServer):
         self._upstream = upstream
         self._upstream_tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections()
 
     async def start(self) -> str:
         """Listen; the base address."""
         # Bodies pass as they are: a compressed answer stays compressed.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=self._connections.open)
+        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         return await super().start()
 
     async def stop(self) -> None:
         """Close all connections."""
         await super().stop()
         if self._session is not None:
-            if self._session.connector is not None:
-                # A TLS goodbye would outlast the loop of the test that ends here.
-                await self._session.connector.close(abort_ssl=True)
             await self._session.close()
             self._session = None
+        await self._connections.closed()
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if self._session is None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from exporter.simulator.connections import Connections
 from tests.servers.kube_apiserver import KubeApiServer
 
 Object = dict[str, Any]
@@ -38,6 +39,7 @@ class Client:
     def __init__(self, api: KubeApiServer) -> None:
         self.api = api
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = Connections()
         self._pid = 0
 
     async def close(self) -> None:
@@ -45,6 +47,7 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            await self._sockets.closed()
 
     async def _connections(self) -> aiohttp.ClientSession:
         # Connections to a process that is gone would fail the first request to its successor.
@@ -52,7 +55,7 @@ class Client:
             await self.close()
         if self._session is None:
             self._pid = self.api.pid
-            connector = aiohttp.TCPConnector(ssl=self.api.ssl_context())
+            connector = aiohttp.TCPConnector(ssl=self.api.ssl_context(), socket_factory=self._sockets.open)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 

@@ -77,6 +77,15 @@ def remembered(*given: dict[str, Any], missing: float | None = None) -> History:
     return seen
 
 
+def test_a_package_that_comes_back_was_not_gone_however_soon_it_is_missing_again() -> None:
+    given = (*INSTALLED, catalog(5000), manifest(NEW, OLD), sub())
+    gone = [each for each in given if each["kind"] != "PackageManifest"]
+    history = facts_of(*gone, now=NOW - 50).observe(History())
+    history = facts_of(*given, now=NOW - 49, history=history).observe(history)
+    history = facts_of(*gone, now=NOW, history=history).observe(history)
+    assert page_of(*gone, families=FAMILIES, now=NOW, history=history) == head(NEW, 1, NOW)
+
+
 @pytest.mark.parametrize(
     ("state", "connected", "missing", "gone"),
     [

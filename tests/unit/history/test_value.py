@@ -39,6 +39,14 @@ HISTORIES = st.builds(
 ).map(normal)
 
 
+def test_what_ends_in_the_second_in_which_it_began_has_ended() -> None:
+    seen = Episodes().observe(holds=True, now=1000.0).observe(holds=False, now=1000.0)
+    assert seen.latest() == Episode(holds=False, since=1000.0, ended=1001.0)
+    assert seen.observe(holds=False, now=1000.0) == seen.observe(holds=False, now=1001.0) == seen
+    # What begins again after more than the gap is another one.
+    assert seen.observe(holds=True, now=1061.0).latest().since == 1061.0
+
+
 @given(HISTORIES, HISTORIES)
 def test_merge_is_commutative(a: History, b: History) -> None:
     assert a.merge(b) == b.merge(a)
