@@ -409,6 +409,9 @@ class Reflector(Follower[RecordT]):
         return self._resource_version if self._relist is _Relist.AT_KNOWN_VERSION else ""
 
     def _selected(self, params: dict[str, str]) -> dict[str, Any]:
-        """Query parameters with the resource's selector; empty ones are left out."""
-        selector = {"labelSelector": self.resource.label_selector}
-        return {name: value for name, value in (params | selector).items() if value}
+        """Query parameters with the resource's selectors; empty ones are left out."""
+        selectors = {
+            "labelSelector": self.resource.label_selector,
+            "fieldSelector": self.resource.field_selector,
+        }
+        return {name: value for name, value in (params | selectors).items() if value}

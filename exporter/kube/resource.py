@@ -8,6 +8,7 @@ reflectors, the self-monitoring series, the RBAC rules) is derived from these de
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
@@ -51,6 +52,14 @@ class Query(NamedTuple):
     """A label selector."""
 
 
+class Place(Enum):
+    """A namespace that is known only once some of the cluster has been read."""
+
+    OPERATOR = "operator"
+    CATALOG = "catalog"
+    """The one that our Subscription takes its catalog from."""
+
+
 @dataclass(frozen=True)
 class Resource(Generic[RecordT]):
     """One API resource that the exporter reads."""
@@ -65,8 +74,12 @@ class Resource(Generic[RecordT]):
     """What an object is trimmed to."""
     in_operator_namespace: bool = False
     """Read in the operator's namespace alone when one is configured, else in all namespaces."""
+    located: Place | None = None
+    """Read nowhere but there, wherever that turns out to be."""
     label_selector: str = ""
     """Keeps objects away that say nothing about us, such as copied ClusterServiceVersions."""
+    field_selector: str = ""
+    """The same by one of the few fields that API servers select by."""
     polled: bool = False
     """Its API has no WATCH, as some aggregated ones."""
     fleeting: bool = False
@@ -84,7 +97,6 @@ class Resource(Generic[RecordT]):
 
     def path(self, version: str, namespace: str | None = None) -> str:
         """LIST and WATCH path in one API version, of one namespace or of all."""
-        scope = (
-            f"/namespaces/{namespace}" if namespace and (self.in_operator_namespace or self.polled) else ""
-        )
+        scoped = self.in_operator_namespace or self.polled or self.located is not None
+        scope = f"/namespaces/{namespace}" if namespace and scoped else ""
         return f"{self.group_path}/{version}{scope}/{self.plural}"

@@ -13,6 +13,10 @@ class Part(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True):
     """A piece of an API object; field names are the API's, in snake case."""
 
 
+class Present(Part, frozen=True):
+    """A field of which it matters only that it is there."""
+
+
 class BulkMetadata(Part, frozen=True):
     """ObjectMeta of kinds with ten thousands of objects: identity, and what a kind adds."""
 

@@ -15,7 +15,7 @@ from typing import Final, Self
 import msgspec
 
 from exporter.kube.resource import Resource
-from exporter.records.base import BulkMetadata, BulkRecord, Part, unix
+from exporter.records.base import BulkMetadata, BulkRecord, Part, Present, unix
 
 LIVE_MIGRATABLE: Final = "LiveMigratable"
 RUNNING: Final = "Running"
@@ -54,10 +54,6 @@ class Word(Part, frozen=True):
 def _words(type_: str | None, status: str | None, reason: str | None, message: str | None) -> Word:
     """The one object for conditions that repeat."""
     return Word(type=type_, status=status, reason=reason, message=message)
-
-
-class Present(Part, frozen=True):
-    """A field of which it matters only that it is there."""
 
 
 # VirtualMachineInstance

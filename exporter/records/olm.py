@@ -8,9 +8,11 @@ from typing import Final
 import msgspec
 
 from exporter.kube.resource import Resource
-from exporter.records.base import Condition, Metadata, Part, Record, condition
+from exporter.records.base import Condition, Metadata, Part, Present, Record, condition
 
 _GROUP: Final = "operators.coreos.com"
+_OLM: Final = "catalog"
+"""The manager as which OLM's catalog operator writes."""
 
 
 class ObjectReference(Part, frozen=True):
@@ -87,6 +89,7 @@ class InstallPlanSpec(Part, frozen=True):
     approval: str | None = None
     approved: bool | None = None
     cluster_service_version_names: list[str] | None = None
+    generation: int | None = None
 
 
 class BundleLookup(Part, frozen=True):
@@ -95,23 +98,86 @@ class BundleLookup(Part, frozen=True):
     conditions: list[Condition] | None = None
 
 
+class StepResource(Part, frozen=True):
+    """What a step makes."""
+
+    kind: str | None = None
+    name: str | None = None
+
+
+class Step(Part, frozen=True):
+    """One object that a plan makes: Unknown, NotPresent, Present or Created."""
+
+    resource: StepResource | None = None
+    status: str | None = None
+
+
 class InstallPlanStatus(Part, frozen=True):
     """How far it has come; `Complete` means that manifests were written, and nothing more."""
 
     phase: str | None = None
+    start_time: datetime | None = None
     bundle_lookups: list[BundleLookup] | None = None
+    conditions: list[Condition] | None = None
+    plan: list[Step] | None = None
+
+
+class OwnedSpec(Part, frozen=True):
+    """Fields of a plan's spec that a client has written."""
+
+    approved: Present | None = msgspec.field(name="f:approved", default=None)
+
+
+class OwnedFields(Part, frozen=True):
+    """Fields that a client has written."""
+
+    spec: OwnedSpec | None = msgspec.field(name="f:spec", default=None)
+
+
+class ManagedFields(Part, frozen=True):
+    """Who wrote which fields."""
+
+    manager: str | None = None
+    fields_v1: OwnedFields | None = msgspec.field(name="fieldsV1", default=None)
+
+
+class InstallPlanMetadata(Metadata, frozen=True):
+    """Metadata with who wrote what: nothing else tells who approved a plan."""
+
+    managed_fields: tuple[ManagedFields, ...] | None = None
 
 
 class InstallPlan(Record, frozen=True):
     """One step of an operator's installation or update."""
 
+    metadata: InstallPlanMetadata
     spec: InstallPlanSpec | None = None
     status: InstallPlanStatus | None = None
+
+    @property
+    def started(self) -> datetime | None:
+        """When OLM began to install it: when it had been approved."""
+        return self.status.start_time if self.status else None
+
+    @property
+    def approver(self) -> str:
+        """The client that wrote the approval; empty where that is OLM itself, or nothing tells."""
+        found = (
+            each.manager
+            for each in self.metadata.managed_fields or ()
+            if each.fields_v1 and each.fields_v1.spec and each.fields_v1.spec.approved is not None
+        )
+        return next((each for each in found if each and each != _OLM), "")
 
     @property
     def csv_names(self) -> list[str]:
         """ClusterServiceVersions that it installs, of all packages of the namespace together."""
         return (self.spec and self.spec.cluster_service_version_names) or []
+
+    @property
+    def generation(self) -> int:
+        """Its place among all plans that the namespace has had; 0 where nothing tells."""
+        return (self.spec and self.spec.generation) or 0
 
     @property
     def approved(self) -> bool:
@@ -122,6 +188,20 @@ class InstallPlan(Record, frozen=True):
     def failed(self) -> bool:
         """It has failed for good."""
         return self.status is not None and self.status.phase == "Failed"
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When it failed."""
+        found = condition(self.status.conditions if self.status else None, "Installed")
+        return found.last_transition_time if found is not None and self.failed and found.is_false else None
+
+    def has_made(self, csv: str) -> bool:
+        """It has made a ClusterServiceVersion, or found it there."""
+        return any(
+            each.status in {"Created", "Present"}
+            for each in (self.status and self.status.plan) or []
+            if each.resource and (each.resource.kind, each.resource.name) == ("ClusterServiceVersion", csv)
+        )
 
     def lookup_holds(self, type_: str) -> bool:
         """A condition of some bundle's unpacking is True."""
@@ -210,6 +290,8 @@ class ClusterServiceVersionSpec(Part, frozen=True):
 
 
 _WAITING: Final = {"", "Pending", None}
+_CHANGES_KEPT: Final = 20
+"""Entries after which OLM drops the oldest."""
 
 
 class PhaseChange(Part, frozen=True):
@@ -225,6 +307,7 @@ class ClusterServiceVersionStatus(Part, frozen=True):
 
     phase: str | None = None
     reason: str | None = None
+    last_transition_time: datetime | None = None
     conditions: list[PhaseChange] | None = None
 
 
@@ -256,10 +339,26 @@ class ClusterServiceVersion(Record, frozen=True):
         return (self.status and self.status.reason) or ""
 
     @property
+    def changes(self) -> list[PhaseChange]:
+        """Its history of phases, the oldest first, as far as it goes back."""
+        return (self.status and self.status.conditions) or []
+
+    @property
+    def is_whole(self) -> bool:
+        """Its history of phases goes back to its beginning: none has been dropped yet."""
+        return len(self.changes) < _CHANGES_KEPT
+
+    @property
+    def has_flapped(self) -> bool:
+        """It has been in other phases since it first succeeded, or may have been; being replaced is none."""
+        phases = [each.phase for each in self.changes]
+        after = phases[phases.index("Succeeded") :] if "Succeeded" in phases else []
+        return not self.is_whole or any(each not in {"Succeeded", "Replacing", "Deleting"} for each in after)
+
+    @property
     def has_begun(self) -> bool:
         """Its installation has begun once: it was in another phase than none or Pending."""
-        changes = (self.status and self.status.conditions) or []
-        return any(phase not in _WAITING for phase in (self.phase, *(each.phase for each in changes)))
+        return any(phase not in _WAITING for phase in (self.phase, *(each.phase for each in self.changes)))
 
     def variable(self, name: str) -> str:
         """Value of an environment variable of the operator's containers; empty when none has it."""
@@ -275,16 +374,15 @@ class ClusterServiceVersion(Record, frozen=True):
     @property
     def first_succeeded(self) -> datetime | None:
         """When it first succeeded, as far as its history of phases goes back."""
-        changes = (self.status and self.status.conditions) or []
-        return next((each.last_transition_time for each in changes if each.phase == "Succeeded"), None)
+        return next((each.last_transition_time for each in self.changes if each.phase == "Succeeded"), None)
 
     @property
     def has_succeeded(self) -> bool:
         """It was installed once; flaps afterwards, and being replaced, do not undo that."""
-        if self.phase in {"Succeeded", "Replacing", "Deleting"}:
+        if self.phase == "Succeeded" or any(each.phase == "Succeeded" for each in self.changes):
             return True
-        changes = (self.status and self.status.conditions) or []
-        return any(change.phase == "Succeeded" for change in changes)
+        # One that failed can be replaced as well; only of a history that has lost something nothing tells.
+        return self.phase in {"Replacing", "Deleting"} and not (self.changes and self.is_whole)
 
 
 class RegistryConnection(Part, frozen=True):

@@ -16,13 +16,26 @@ class UpdateHistory(Part, frozen=True):
 
     state: str | None = None
     version: str | None = None
+    image: str | None = None
+    started_time: datetime | None = None
     completion_time: datetime | None = None
+
+    @property
+    def is_completed(self) -> bool:
+        """The control plane got there."""
+        return self.state == "Completed"
+
+    @property
+    def is_running(self) -> bool:
+        """The control plane is on its way there, if it is the newest entry."""
+        return self.state == "Partial" and self.completion_time is None
 
 
 class Release(Part, frozen=True):
     """A version that there is, or that is asked for."""
 
     version: str | None = None
+    image: str | None = None
 
 
 class ClusterVersionSpec(Part, frozen=True):
@@ -38,6 +51,7 @@ class ClusterVersionStatus(Part, frozen=True):
     history: list[UpdateHistory] | None = None
     desired: Release | None = None
     available_updates: list[Release] | None = None
+    conditions: list[Condition] | None = None
 
 
 class ClusterVersion(Record, frozen=True):
@@ -57,12 +71,25 @@ class ClusterVersion(Record, frozen=True):
         return (self.status and self.status.history) or []
 
     @property
+    def conditions(self) -> list[Condition]:
+        """Available, Progressing, Failing, Upgradeable (absent when it is) and others that begin alike."""
+        return (self.status and self.status.conditions) or []
+
+    @property
+    def recommended(self) -> list[Release]:
+        """Updates that are recommended; those that only some clusters should get are not."""
+        return (self.status and self.status.available_updates) or []
+
+    @property
+    def asked_for(self) -> list[Release]:
+        """What is to run: asked for by the administrator, and taken up by the operator."""
+        status, spec = self.status, self.spec
+        return [each for each in (spec and spec.desired_update, status and status.desired) if each]
+
+    @property
     def releases(self) -> list[str]:
         """Versions that are recommended, asked for, or on their way."""
-        status, spec = self.status, self.spec
-        found = [*((status and status.available_updates) or [])]
-        found += [each for each in (status and status.desired, spec and spec.desired_update) if each]
-        return [each.version for each in found if each.version]
+        return [each.version for each in (*self.recommended, *self.asked_for) if each.version]
 
 
 class ClusterOperatorStatus(Part, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.facts import RESOURCES, SUBJECTS, Facts
@@ -18,8 +18,10 @@ from exporter.kube.resource import Resource
 from exporter.metrics.page import FactsPage
 from exporter.records.base import BulkRecord, Record
 from exporter.simulator import objects
+from tests.effort import tries
 from tests.unit.facts import vms
 from tests.unit.facts.test_versions import BORN, T, csv, hco, openshift
+from tests.unit.facts.test_waiting_pods import RUNNING, SANDBOX, pod, waiting
 
 NOW = T.timestamp() + 1000
 
@@ -62,6 +64,9 @@ WHOLE: dict[str, dict[str, Any]] = {
     ),
     "nodes": vms.node(cordoned=True, tainted=vms.T, drain=("drain-a", "uncordon-b"), schedulable="false"),
     "machineconfigpools": vms.pool(paused=True, configurations=("b", "a"), degraded="True"),
+    "pods": pod(waiting("ErrImagePull"), init=(RUNNING,), conditions=(SANDBOX,), deletionTimestamp=vms.T),
+    "events": objects.upgraded("4.18.4", BORN),
+    "jobs": objects.unpack_job("ab12", created=BORN, failed=BORN),
     "persistentvolumeclaims": vms.claim("db", "local"),
     "storageclasses": vms.storage_class("local", vms.HOSTPATH),
 }
@@ -114,6 +119,8 @@ def damaged(value: Any, path: tuple[Any, ...], damage: Any, *, remove: bool) -> 
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.plural)
+@pytest.mark.searching
+@settings(max_examples=tries(12, 100))
 @given(data=st.data())
 def test_a_damaged_object_is_read_or_refused_and_the_rules_stand_it(
     resource: Resource[Record], data: st.DataObject
