@@ -73,6 +73,8 @@ class Episodes(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def latest(self) -> Episode:
         """The episode that holds, or the last one that did."""
+        if not self.notes and self.base is None:
+            return _NONE
         episode = _NONE
         if self.base is not None:
             base = self.base

@@ -6,7 +6,7 @@ written must not hide the cluster's state: after a failed write what was seen co
 failure is counted and logged, and the write is tried again.
 
 Content that is no history, or one of a newer format, is never overwritten: it is set aside under another
-name, in the same store.
+name, in the same store, and merged once a release finds it that understands it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -25,8 +26,11 @@ from exporter.history.value import History, Name
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Number of the format that is written."""
+
+READABLE: Final = {1, FORMAT}
+"""Formats that are read: 1 knew nothing of upgrades."""
 
 SET_ASIDE: Final = "set-aside-"
 """Begins the names of texts that were found in the place of the history and are none."""
@@ -75,7 +79,7 @@ def decode(text: str) -> History:
     """
     try:
         document = _DOCUMENT.decode(text)
-        if document.format != FORMAT:
+        if document.format not in READABLE:
             raise NotOurs(f"it has format {document.format}, known is {FORMAT}")
         # Merged with nothing, a history has the one form that equal ones have.
         return History().merge(_HISTORY.decode(document.history))
@@ -183,7 +187,7 @@ class Keeper:
 
     async def finish(self) -> None:
         """Store what has not been stored yet: the process is about to end."""
-        if self.loaded and self.memory != self.stored:
+        if self.loaded and not (self.saved and self.memory == self.stored):
             await self.synchronize()
 
     async def _merged(self, store: Store) -> History:
@@ -195,7 +199,7 @@ class Keeper:
             # What was read counts although it may not be possible to write it back.
             merged = self.memory = self.memory.merge(found).without(self._needless)
             texts = {**aside, ENTRY: encode(merged)}
-            if merged == found and not aside.keys() - self._kept.texts.keys():
+            if merged == found and texts.keys() == self._kept.texts.keys() | {ENTRY}:
                 return merged
             if await self._written(store, texts):
                 return merged
@@ -235,11 +239,16 @@ class Keeper:
     def _understood(self, kept: Kept) -> tuple[dict[str, str], History]:
         """The texts that are not the history, and the history."""
         aside = {name: text for name, text in kept.texts.items() if name != ENTRY}
-        text = kept.texts.get(ENTRY)
         history = History()
+        for name, put_aside in list(aside.items()):
+            # An earlier release has set aside what it did not know.
+            with suppress(NotOurs):
+                history = history.merge(decode(put_aside))
+                del aside[name]
+        text = kept.texts.get(ENTRY)
         if text is not None:
             try:
-                history = decode(text)
+                history = history.merge(decode(text))
             except NotOurs as error:
                 digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
                 name = f"{SET_ASIDE}{digest}"

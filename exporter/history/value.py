@@ -14,12 +14,14 @@ import msgspec
 
 from exporter.history.episodes import Episode, Episodes
 from exporter.history.tally import Event, Tally
+from exporter.history.upgrades import Upgrade, Upgrades
 
 Name = str
 """Of one remembered thing: words joined by `/`, the first being its kind."""
 
 _NOTHING: Final = Episodes()
 _NEVER: Final = Tally()
+_NO_UPGRADES: Final = Upgrades()
 
 
 class Latest(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -40,6 +42,8 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """What something was when it was last seen."""
     tallies: dict[Name, Tally] = {}
     """How often something happened."""
+    upgrades: Upgrades = _NO_UPGRADES
+    """Upgrades of the operator."""
 
     def merge(self, other: History) -> History:
         """What both know."""
@@ -55,7 +59,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         tallies = dict(self.tallies)
         for name, tally in other.tallies.items():
             tallies[name] = tallies.get(name, _NEVER).merge(tally)
-        return History(first, episodes, latest, tallies)
+        return History(first, episodes, latest, tallies, self.upgrades.merge(other.upgrades))
 
     def episode(self, name: Name) -> Episode:
         """The latest episode of something."""
@@ -88,6 +92,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
             {name: each for name, each in self.episodes.items() if name not in gone},
             {name: each for name, each in self.latest.items() if name not in gone},
             {name: each for name, each in self.tallies.items() if name not in gone},
+            self.upgrades,
         )
 
 
@@ -101,6 +106,7 @@ class Observations:
         self._episodes: dict[Name, Episodes] = {}
         self._latest: dict[Name, Latest] = {}
         self._tallies: dict[Name, Tally] = {}
+        self._upgrades: list[Upgrade] = []
         self._needless: set[Name] = set()
 
     def first(self, name: Name, at: float | None = None) -> None:
@@ -112,6 +118,8 @@ class Observations:
 
     def holds(self, name: Name, holds: bool, since: float | None = None) -> None:
         """Something holds now, since a time that the API may tell, or does not."""
+        if not holds and name not in self._known.episodes:
+            return
         known = self._known.episodes.get(name, _NOTHING)
         seen = known.observe(holds, self.now, since)
         if seen is not known:
@@ -131,6 +139,10 @@ class Observations:
         if seen is not known:
             self._tallies[name] = seen
 
+    def upgrade(self, record: Upgrade) -> None:
+        """What is seen of an upgrade of the operator."""
+        self._upgrades.append(record)
+
     def forget(self, names: Iterable[Name]) -> None:
         """Nobody needs these any more."""
         self._needless.update(names)
@@ -144,11 +156,13 @@ class Observations:
     def history(self) -> History:
         """What is remembered now; the same value when there was nothing new to see."""
         known = self._known
-        if self._first or self._episodes or self._latest or self._tallies:
+        upgrades = known.upgrades.add(self._upgrades)
+        if self._first or self._episodes or self._latest or self._tallies or upgrades is not known.upgrades:
             known = History(
                 {**known.first, **self._first},
                 {**known.episodes, **self._episodes},
                 {**known.latest, **self._latest},
                 {**known.tallies, **self._tallies},
+                upgrades,
             )
         return known.without(self._needless)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import pytest
 
 from exporter.history.keeper import Keeper, encode
 from exporter.history.stores import ENTRY, Conflict, FileStore, MemoryStore, Store, StoreError
+from exporter.history.upgrades import Upgrade, Upgrades
 from exporter.history.value import History, Observations
+
+
+def no_space(*_arguments: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def seen(keeper: Keeper, name: str, now: float) -> None:
@@ -116,6 +122,51 @@ async def test_without_a_store_what_is_seen_counts_at_once() -> None:
     seen(keeper, "head/a", 5.0)
     assert keeper.stored == History({"head/a": 5.0})
     assert (keeper.place, keeper.stores) == ("memory", False)
+
+
+async def test_what_a_write_that_failed_has_left_is_stored_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    keeper = Keeper(FileStore(path))
+    await keeper.synchronize()
+    seen(keeper, "head/a", 5.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", no_space)
+        await keeper.synchronize()
+    assert (keeper.saved, keeper.stored) == (False, keeper.memory)
+    await keeper.finish()
+    assert (await FileStore(path).read()).texts[ENTRY] == encode(History({"head/a": 5.0}))
+
+
+async def test_it_is_not_written_more_often_than_every_pause() -> None:
+    store = MemoryStore()
+    keeper = Keeper(store, pause=0.2)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    running = asyncio.create_task(keeper.run())
+    number = 0
+    while store.writes < 4:
+        number += 1
+        seen(keeper, f"head/{number}", 5.0)
+        await asyncio.sleep(0.005)
+    assert loop.time() - began >= 3 * 0.2
+    running.cancel()
+    assert number > 4
+    assert Keeper(store)._pause >= 2.0
+
+
+async def test_what_an_earlier_release_has_set_aside_is_found_again(tmp_path: Path) -> None:
+    ours = History({"head/a": 5.0}, upgrades=Upgrades((Upgrade("uid", 100.0, completed=160.0),)))
+    path = tmp_path / "state.json"
+    theirs = encode(History({"head/b": 6.0})).replace('"format":2', '"format":1')
+    await FileStore(path).write({ENTRY: theirs, "set-aside-0123": encode(ours), "set-aside-4567": "no"}, "")
+    keeper = Keeper(FileStore(path))
+    await keeper.synchronize()
+    assert keeper.stored == ours.merge(History({"head/b": 6.0}))
+    texts = (await FileStore(path).read()).texts
+    assert texts == {ENTRY: encode(keeper.stored), "set-aside-4567": "no"}
+    assert keeper.set_aside == 1
 
 
 async def test_what_is_not_stored_yet_is_stored_at_the_end(tmp_path: Path) -> None:

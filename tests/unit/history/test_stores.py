@@ -13,13 +13,9 @@ import pytest
 from exporter.history.keeper import Keeper, encode
 from exporter.history.stores import ENTRY, SIZE_LIMIT, Conflict, FileStore, Kept, StoreError
 from exporter.history.value import History
-from tests.unit.history.test_files import names, seen
+from tests.unit.history.test_files import names, no_space, seen
 
 LOCK = ".state.json.lock"
-
-
-def no_space(*_arguments: object) -> None:
-    raise OSError(28, "No space left on device")
 
 
 async def test_a_directory_in_its_place_is_said_and_left_alone(tmp_path: Path) -> None:
@@ -119,7 +115,7 @@ async def test_whoever_reads_during_a_write_reads_what_was_there(
     assert during == [before]
 
 
-@pytest.mark.parametrize("text", ["no json", "[]", '{"somebody": "else"}', '{"format": 2, "history": {}}'])
+@pytest.mark.parametrize("text", ["no json", "[]", '{"somebody": "else"}', '{"format": 3, "history": {}}'])
 async def test_what_was_set_aside_is_said_once_and_stays(
     text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

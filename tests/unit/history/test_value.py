@@ -9,6 +9,8 @@ from exporter.history.episodes import GAP_SECONDS, NOTES_LIMIT, Base, Episode, E
 from exporter.history.keeper import decode, encode
 from exporter.history.tally import Event, Folded, Tally
 from exporter.history.value import History, Latest, Observations
+from tests.effort import tries
+from tests.unit.history.test_upgrades import memories
 
 TIMES = st.integers(0, 400).map(float)
 NAMES = st.sampled_from(["head/a", "head/b", "condition/x"])
@@ -36,6 +38,7 @@ HISTORIES = st.builds(
     st.dictionaries(NAMES, EPISODES),
     st.dictionaries(NAMES, st.builds(Latest, TIMES, st.sampled_from(["", "4.18.8", "4.18.9"]))),
     st.dictionaries(NAMES, TALLIES),
+    memories(),
 ).map(normal)
 
 
@@ -47,22 +50,26 @@ def test_what_ends_in_the_second_in_which_it_began_has_ended() -> None:
     assert seen.observe(holds=True, now=1061.0).latest().since == 1061.0
 
 
+@settings(max_examples=tries(25, 100))
 @given(HISTORIES, HISTORIES)
 def test_merge_is_commutative(a: History, b: History) -> None:
     assert a.merge(b) == b.merge(a)
 
 
+@settings(max_examples=tries(25, 100))
 @given(HISTORIES, HISTORIES, HISTORIES)
 def test_merge_is_associative(a: History, b: History, c: History) -> None:
     assert a.merge(b).merge(c) == a.merge(b.merge(c))
 
 
+@settings(max_examples=tries(25, 100))
 @given(HISTORIES, HISTORIES)
 def test_merge_is_idempotent(a: History, b: History) -> None:
     assert a.merge(a) == a
     assert a.merge(b).merge(b) == a.merge(b)
 
 
+@settings(max_examples=tries(25, 100))
 @given(HISTORIES)
 def test_what_is_written_is_what_is_read(history: History) -> None:
     assert decode(encode(history)) == history
