@@ -22,19 +22,21 @@ from random import Random
 from typing import Any, Final
 
 from exporter.allocator import give_back
-from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog, machines, workload_update
+from exporter.facts import RESOURCES, SUBJECTS, Facts, catalog, machines, upgrade_records, workload_update
 from exporter.facts.cluster import Availability, Cluster, Scope
 from exporter.facts.family import Family, Sample
 from exporter.facts.machines import Machines
+from exporter.facts.package import PLACE
 from exporter.facts.vm_readiness import RUNNING_VMS
 from exporter.history.keeper import Keeper
 from exporter.history.value import History
 from exporter.kube.client import Client
 from exporter.kube.credentials import Credentials
 from exporter.kube.follower import Follower
+from exporter.kube.located import Located
 from exporter.kube.poller import Poller
 from exporter.kube.reflector import Reflector
-from exporter.kube.resource import Query, Resource
+from exporter.kube.resource import Place, Query, Resource
 from exporter.kube.status import ReflectorSettings, State
 from exporter.kube.store import Delta
 from exporter.metrics.bulk import DEFAULT_LIMIT
@@ -44,7 +46,10 @@ from exporter.metrics.page import FactsPage
 from exporter.metrics.selfmonitoring import SelfMonitoring, Watching
 from exporter.records.base import BulkRecord
 from exporter.records.machines import VIRTUAL_MACHINE_INSTANCES
+from exporter.records.nodes import MACHINE_CONFIG_POOLS
 from exporter.records.olm import CATALOG_SOURCES, SUBSCRIPTIONS
+from exporter.records.openshift import CLUSTER_VERSIONS
+from exporter.records.virtualization import HYPERCONVERGEDS
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,9 @@ _AT_A_TIME: Final = 20
 TOGETHER_SECONDS: Final = 30.0
 """At a start VMs are derived once all that they rest on has been read, so that each is derived once; but
 nothing that takes longer than this keeps them waiting."""
+
+_FOLLOWED: Final = frozenset(each.plural for each in (*upgrade_records.RESTS_ON, HYPERCONVERGEDS))
+_PLATFORM: Final = frozenset({CLUSTER_VERSIONS.plural, MACHINE_CONFIG_POOLS.plural})
 
 _MACHINES: Final = frozenset(each.plural for each in machines.READS)
 
@@ -121,10 +129,13 @@ class Pipeline:
         self._digested: set[str] = set()
         """Resources whose first list has gone into the facts of VMs."""
         self._urgent = False
+        self._missed: set[str] = set()
+        """Resources to which something may have happened unseen."""
         self._together_until = 0.0
         self._page = FactsPage(SUBJECTS, max_vm_series)
         self._self_monitoring = SelfMonitoring(self.watching)
         self._facts = Facts(Cluster(scope=self.scope))
+        self._seen = self._facts.seen
         self._changed: set[str] = set()
         self._received: list[float] = []
         self._problem = ""
@@ -250,6 +261,9 @@ class Pipeline:
         if plural in _MACHINES:
             self._machines.apply(plural, deltas, self._wall_clock() if by_watch else None)
         self._urgent = self._urgent or plural not in machines.BULK
+        if not by_watch:
+            # What a list brings has happened while nobody looked.
+            self._missed.add(plural)
 
     def _mark(self, after: float = GATHER_SECONDS) -> None:
         if self._flush_handle is None:
@@ -325,11 +339,29 @@ class Pipeline:
             plural for plural in {*known, *availability} if known.get(plural) != availability.get(plural)
         }
         if changed - machines.BULK or self._facts.cluster.availability != availability:
-            cluster = Cluster(_Records(self.followers), self.scope, availability, stale, heard)
-            recent = self._facts.findings.names
-            self._facts = Facts(cluster, self.memory.stored, now, recent=recent, machines=summary)
+            failing = frozenset(
+                each.resource.plural for each in self.followers if each.status.state is State.FAILING
+            )
+            awaited = frozenset(each.resource.plural for each in self.followers if each.status.answer is None)
+            cluster = Cluster(
+                _Records(self.followers), self.scope, availability, stale, failing, awaited, heard
+            )
+            self._facts = Facts(
+                cluster,
+                self.memory.stored,
+                now,
+                recent=self._facts.findings.names,
+                machines=summary,
+                before=self._seen.updates if self._missed.isdisjoint(_FOLLOWED) else None,
+                late=self._seen.late_pools if self._missed.isdisjoint(_PLATFORM) else None,
+                counted=self._seen.counted and VIRTUAL_MACHINE_INSTANCES.plural not in self._missed,
+            )
         else:
-            self._facts = self._facts.later(self.memory.stored, now, stale, heard, summary)
+            counted = VIRTUAL_MACHINE_INSTANCES.plural not in self._missed
+            self._facts = self._facts.later(self.memory.stored, now, stale, heard, summary, counted=counted)
+        self._missed.clear()
+        # Now, for the records change.
+        self._seen = self._facts.seen
         if self.memory.loaded:
             self.memory.remember(self._observed())
             self._machines.remembered(partial(workload_update.tally, self.memory.memory))
@@ -401,6 +433,8 @@ class LivePipeline(Pipeline):
         self._settings = settings
         self._random = random
         self._pollers: list[Poller[Any]] = []
+        self._located: list[Located[Any]] = []
+        self._places = dict.fromkeys(Place, "")
         self.followers = tuple(self._follower(resource) for resource in RESOURCES)
 
     async def run(self) -> None:
@@ -409,6 +443,22 @@ class LivePipeline(Pipeline):
             await super().run()
         finally:
             await self._client.close()
+
+    def refresh(self) -> None:
+        """Bring facts, memory and page up to the present, and look for the operator where it is by now."""
+        super().refresh()
+        for each in self._located:
+            each.look()
+
+    def _where(self, place: Place) -> str | None:
+        told_by = (SUBSCRIPTIONS, *PLACE)
+        if self._facts.cluster.decided(*told_by):
+            ours = self._facts.package.subscription
+            catalogs = ours.source_namespace if ours else ""
+            self._places[place] = catalogs if place is Place.CATALOG else self._facts.package.namespace
+        elif any(each.status.answer is None for each in self.followers if each.resource in told_by):
+            return self._places[place] or None
+        return self._places[place]
 
     def _follower(self, resource: Resource[Any]) -> Follower[Any]:
         if resource.polled:
@@ -424,6 +474,20 @@ class LivePipeline(Pipeline):
             )
             self._pollers.append(poller)
             return poller
+
+        if resource.located is not None:
+            located: Located[Any] = Located(
+                resource,
+                self._client,
+                where=partial(self._where, resource.located),
+                settings=self._settings,
+                wall_clock=self._wall_clock,
+                random=self._random,
+                on_change=lambda deltas, received: self.changed(resource.plural, deltas, received),
+                on_state=lambda: self.state_changed(resource.plural),
+            )
+            self._located.append(located)
+            return located
 
         def on_change(deltas: list[Delta], received: float | None) -> None:
             self.changed(resource.plural, deltas, received)

@@ -114,6 +114,8 @@ async def serve(
         log.info("%s: finishing", received.name)
         with suppress(TimeoutError):
             async with asyncio.timeout(FINISH_SECONDS):
+                # What has been received a moment ago is seen as well.
+                pipeline.refresh()
                 await pipeline.memory.finish()
         await web.stop(LINGER_SECONDS if received is signal.SIGTERM else 0.0)
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from exporter.facts import (
     catalog,
@@ -17,26 +17,49 @@ from exporter.facts import (
     finding,
     findings,
     machines,
+    openshift_next,
+    openshift_upgrade,
     operands,
+    operator_upgrade,
     package,
     pending,
     pools,
     rollout,
     subscription,
+    unpacking,
+    upgrade_records,
     versions,
     vm_readiness,
+    waiting_pods,
     workload_update,
 )
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Subject
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
-from exporter.records.machines import MIGRATIONS
+from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 from exporter.records.nodes import MACHINE_CONFIG_POOLS, NODES
-from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, SUBSCRIPTIONS
-from exporter.records.virtualization import KUBEVIRTS
+from exporter.records.olm import (
+    CATALOG_SOURCES,
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    SUBSCRIPTIONS,
+)
+from exporter.records.openshift import CLUSTER_VERSIONS
+from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS
 
 _NOTHING: Final = History()
+
+
+class Seen(NamedTuple):
+    """What somebody saw who looked; None where it was not to be seen."""
+
+    updates: frozenset[str] | None
+    """Uids of our ClusterServiceVersions, and of plans that failed to make one."""
+    late_pools: frozenset[str] | None
+    """Names of the pools that do not have an update of OpenShift yet."""
+    counted: bool
+    """It was known how many VMs there are."""
 
 
 class Facts:
@@ -50,6 +73,9 @@ class Facts:
         *,
         recent: Mapping[str, finding.Names] | None = None,
         machines: machines.Summary | None = None,
+        before: frozenset[str] | None = None,
+        late: frozenset[str] | None = None,
+        counted: bool = True,
     ) -> None:
         """Facts of a cluster.
 
@@ -59,11 +85,17 @@ class Facts:
             now: Unix time.
             recent: objects of the findings a moment ago.
             machines: what the VMs amount to, where that has been kept; else it is worked out.
+            before: uids of updates that were to be seen a moment ago; None when nobody looked.
+            late: names of the pools that did not have an update a moment ago; None when nobody looked.
+            counted: VMs were counted a moment ago, and nothing has happened to them unseen since.
         """
         self.cluster = cluster
         self.history = history
         self.now = now
         self._recent = recent or {}
+        self._before = before
+        self._late = late
+        self._counted = counted
         if machines is not None:
             self.__dict__["machines"] = machines
 
@@ -74,6 +106,8 @@ class Facts:
         stale: frozenset[str] = frozenset(),
         heard: Mapping[str, float] | None = None,
         machines: machines.Summary | None = None,
+        *,
+        counted: bool = True,
     ) -> Facts:
         """The facts at a later moment, with nothing but VMs and nodes having changed.
 
@@ -85,6 +119,9 @@ class Facts:
             now,
             recent=self.findings.names,
             machines=machines or self.__dict__.get("machines"),
+            before=self.seen.updates,
+            late=self.seen.late_pools,
+            counted=counted and self.seen.counted,
         )
         for name in _TIMELESS:
             if name in self.__dict__:
@@ -98,6 +135,7 @@ class Facts:
         if cluster.decided(SUBSCRIPTIONS, *rollout.RESTS_ON):
             subscription.observe(self.package, seen)
             rollout.observe(self.rollout, seen)
+            operands.observe(self.operands, seen, watched=self._before is not None)
             if cluster.decided(CATALOG_SOURCES):
                 catalog.observe(cluster, self.catalog, seen)
             if cluster.decided(INSTALL_PLANS):
@@ -109,6 +147,18 @@ class Facts:
                     rollout=self.rollout,
                     catalog=self.catalog,
                 )
+        upgrade_records.observe(
+            cluster,
+            history,
+            seen,
+            package=self.package,
+            rollout=self.rollout,
+            pending=self.pending,
+            before=self._before,
+            methods=self._methods,
+            outdated=self._outdated,
+            counted=self._counted,
+        )
         if cluster.decided(NODES):
             drain.observe(self.drain, self.machines, seen)
         if cluster.decided(MIGRATIONS):
@@ -117,6 +167,8 @@ class Facts:
             workload_update.observe_rollouts(cluster, seen)
         if cluster.decided(MACHINE_CONFIG_POOLS):
             pools.observe(self.pools, seen)
+        if cluster.decided(CLUSTER_VERSIONS, MACHINE_CONFIG_POOLS):
+            openshift_upgrade.observe(self.openshift_upgrade, seen)
         findings.observe(self.findings, seen)
         return seen.history()
 
@@ -133,7 +185,7 @@ class Facts:
     @cached_property
     def operands(self) -> operands.Operands:
         """How far are the operands rolled out, and do they allow the next update?"""
-        return operands.derive(self.cluster, self.package)
+        return operands.derive(self.cluster, self.history, self.now, self.package)
 
     @cached_property
     def rollout(self) -> rollout.Rollout:
@@ -166,6 +218,58 @@ class Facts:
         )
 
     @cached_property
+    def operator_upgrade(self) -> operator_upgrade.OperatorUpgrade:
+        """How long does an update take, where does it stand, and how did the ones before end?"""
+        return operator_upgrade.derive(
+            self.cluster,
+            self.history,
+            self.now,
+            package=self.package,
+            rollout=self.rollout,
+            pending=self.pending,
+            machines=self.machines,
+            methods=self._methods,
+            before=self._before,
+        )
+
+    @cached_property
+    def waiting_pods(self) -> waiting_pods.WaitingPods:
+        """Which of the operator's pods hold up its update?"""
+        under_way = self.operator_upgrade.current is not None
+        return waiting_pods.derive(self.cluster, self.now, self.package.namespace, in_progress=under_way)
+
+    @cached_property
+    def unpacking(self) -> unpacking.Unpacking:
+        """By which jobs is the pending update's bundle unpacked, or could not be?"""
+        return unpacking.derive(
+            self.cluster, self.history, package=self.package, rollout=self.rollout, pending=self.pending
+        )
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What tells, a moment later, what has happened since."""
+        updates = late = None
+        if upgrade_records.can_look(self.cluster) and self.cluster.known(CLUSTER_SERVICE_VERSIONS):
+            failed = upgrade_records.failed_plans(self.package)
+            updates = frozenset({package.identity(each) for each in self.package.csvs} | failed.keys())
+        if self.cluster.known(CLUSTER_VERSIONS, MACHINE_CONFIG_POOLS):
+            late = self.openshift_upgrade.workers.late
+        return Seen(updates, late, counted=self._outdated is not None)
+
+    @property
+    def _methods(self) -> frozenset[str] | None:
+        """By which VMs are moved into new launchers; where there is no KubeVirt by none."""
+        if self.cluster.decided(KUBEVIRTS, HYPERCONVERGEDS):
+            return self.workload_update.methods or frozenset()
+        return self.workload_update.methods
+
+    @property
+    def _outdated(self) -> int | None:
+        """VMs that are still to be moved into a new launcher; None where nothing tells."""
+        known = self.cluster.known(VIRTUAL_MACHINE_INSTANCES)
+        return self.machines.by("outdated").get("true", 0) if known else None
+
+    @cached_property
     def machines(self) -> machines.Summary:
         """What do the running VMs amount to?"""
         return machines.derive(self.cluster, self.history, self.now)
@@ -186,12 +290,22 @@ class Facts:
         return pools.derive(self.cluster, self.history, self.now)
 
     @cached_property
+    def openshift_upgrade(self) -> openshift_upgrade.OpenShiftUpgrade:
+        """How far is OpenShift's own update?"""
+        return openshift_upgrade.derive(self.cluster, self.history, self.now, self._late)
+
+    @cached_property
+    def openshift_next(self) -> openshift_next.OpenShiftNext:
+        """Which update of OpenShift comes next, and what is in the way of its next minor?"""
+        return openshift_next.derive(self.cluster, self.package, self.versions.openshift)
+
+    @cached_property
     def findings(self) -> finding.Findings:
         """What should be known before an update?"""
         return findings.derive(self, self._recent)
 
 
-_TIMELESS: Final = ("package", "operands")
+_TIMELESS: Final = ("package",)
 """Facts that rest on the records alone."""
 
 
@@ -209,6 +323,11 @@ SUBJECTS: Final = (
     Published(subscription.SUBJECT, lambda facts: facts.subscription),
     Published(catalog.SUBJECT, lambda facts: facts.catalog),
     Published(pending.SUBJECT, lambda facts: facts.pending),
+    Published(unpacking.SUBJECT, lambda facts: facts.unpacking),
+    Published(operator_upgrade.SUBJECT, lambda facts: facts.operator_upgrade),
+    Published(waiting_pods.SUBJECT, lambda facts: facts.waiting_pods),
+    Published(openshift_upgrade.SUBJECT, lambda facts: facts.openshift_upgrade),
+    Published(openshift_next.SUBJECT, lambda facts: facts.openshift_next),
     Published(operands.SUBJECT, lambda facts: facts.operands),
     Published(vm_readiness.SUBJECT, lambda facts: facts.machines),
     Published(drain.SUBJECT, lambda facts: facts.drain),

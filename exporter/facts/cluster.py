@@ -44,6 +44,10 @@ class Cluster:
     availability: Mapping[str, Availability] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
     """Resources of which nothing has been heard for too long."""
+    failing: frozenset[str] = frozenset()
+    """Resources that cannot be followed at present: what happens to them comes later, or never."""
+    awaited: frozenset[str] = frozenset()
+    """Resources that the API server has not given any answer for yet."""
     heard: Mapping[str, float] = field(default_factory=dict)
     """Unix time of the last confirmation of each resource's records."""
 
@@ -55,14 +59,23 @@ class Cluster:
 
     def decided(self, *resources: Resource[Any]) -> bool:
         """It is known of each whether there is anything of it; what is absent is empty."""
-        return all(
-            self.availability.get(each.plural, Availability.UNKNOWN) is not Availability.UNKNOWN
-            for each in resources
-        )
+        # Not by `all`: this is asked for hundreds of times for every event.
+        for each in resources:
+            if self.availability.get(each.plural, Availability.UNKNOWN) is Availability.UNKNOWN:
+                return False
+        return True
+
+    def answered(self, *resources: Resource[Any]) -> bool:
+        """The API server has said something of each, be it that it may not be read."""
+        return self.awaited.isdisjoint(each.plural for each in resources)
 
     def known(self, *resources: Resource[Any]) -> bool:
         """Each is present in the cluster and has been read."""
         return all(self.availability.get(each.plural) is Availability.KNOWN for each in resources)
+
+    def hears(self, *resources: Resource[Any]) -> bool:
+        """What is held of each is of this moment: nothing keeps its changes away."""
+        return self.failing.isdisjoint(each.plural for each in resources)
 
     def __getitem__(self, resource: Resource[RecordT]) -> tuple[RecordT, ...]:
         """All records of a resource, in the order of their keys."""

@@ -24,6 +24,8 @@ FactsT = TypeVar("FactsT")
 Sample: TypeAlias = tuple[tuple[str, ...], float]
 """Label values in the order of the family's labels, and the value."""
 Samples: TypeAlias = Iterator[Sample]
+SUM: Final = "sum"
+"""Of a histogram, in the place of a bucket's bound: the sum of what was observed."""
 FamilyType: TypeAlias = Literal["gauge", "counter", "histogram"]
 
 RESERVED_LABELS: Final = frozenset(
@@ -114,6 +116,24 @@ class Subject(Generic[FactsT]):
             family, source=source, requires=requires, optional=optional, helpful=helpful, timed=timed
         )
 
+    def histogram(
+        self,
+        name: str,
+        help_text: str,
+        *,
+        source: str,
+        labels: tuple[str, ...] = (),
+        requires: tuple[Resource[Any], ...] = (),
+        optional: tuple[Resource[Any], ...] = (),
+        helpful: tuple[Resource[Any], ...] = (),
+        timed: bool = False,
+    ) -> Callable[[Callable[[FactsT], Iterable[Sample]]], Callable[[FactsT], Iterable[Sample]]]:
+        """Declare a histogram; the decorated function gives what `distribution` makes."""
+        family = Family(name, help_text, type="histogram", labels=labels)
+        return self.adds_to(
+            family, source=source, requires=requires, optional=optional, helpful=helpful, timed=timed
+        )
+
     def counter(
         self, name: str, help_text: str, *, source: str, labels: tuple[str, ...] = ()
     ) -> Callable[[Callable[[FactsT], Iterable[Sample]]], Callable[[FactsT], Iterable[Sample]]]:
@@ -137,6 +157,22 @@ class Subject(Generic[FactsT]):
             return samples
 
         return declare
+
+
+def distribution(bounds: Sequence[float], counts: Sequence[int], total: float, *labels: str) -> Samples:
+    """The samples of one histogram.
+
+    Args:
+        bounds: upper bounds of the buckets.
+        counts: what fell in each, not added up; one more than bounds.
+        total: the sum of everything observed.
+        labels: values of the labels.
+    """
+    below = 0
+    for bound, count in zip((*bounds, float("inf")), counts, strict=True):
+        below += count
+        yield (*labels, "+Inf" if bound == float("inf") else str(float(bound))), below
+    yield (*labels, SUM), total
 
 
 def stateset(states: Sequence[str], current: str, *before: str) -> Samples:

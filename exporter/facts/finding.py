@@ -59,8 +59,8 @@ class Names(NamedTuple):
     @classmethod
     def of(cls, names: Iterable[str]) -> Names:
         """All of these."""
-        every = tuple(sorted(set(names)))
-        return cls(every, len(every))
+        every = set(names)
+        return cls(tuple(sorted(every)), len(every)) if every else _NOBODY
 
 
 _NOBODY: Final = Names()
@@ -155,7 +155,7 @@ def look(facts: Facts, finding: Finding, recent: Mapping[str, Names]) -> Found:
     """What a finding concerns now; `recent` are the objects of a moment ago."""
     cluster = facts.cluster
     known = cluster.decided(*finding.resources)
-    stale = any(each.plural in cluster.stale for each in finding.resources)
+    stale = bool(cluster.stale) and any(each.plural in cluster.stale for each in finding.resources)
     objects = _NOBODY
     by_node: Mapping[str, Names] = {}
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.facts import machines, pending, semver
+from exporter.facts import machines, operator_upgrade, pending, semver, unpacking
 from exporter.facts.family import Samples, Subject
 from exporter.facts.finding import (
     MEMORY,
@@ -33,7 +33,13 @@ from exporter.history.value import Observations
 from exporter.kube.resource import Resource
 from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 from exporter.records.nodes import MACHINE_CONFIG_POOLS, NODES
-from exporter.records.olm import CATALOG_SOURCES, INSTALL_PLANS, PACKAGE_MANIFESTS, SUBSCRIPTIONS
+from exporter.records.olm import (
+    CATALOG_SOURCES,
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    PACKAGE_MANIFESTS,
+    SUBSCRIPTIONS,
+)
 from exporter.records.openshift import CLUSTER_OPERATORS, CLUSTER_VERSIONS
 from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS
 
@@ -265,7 +271,7 @@ _WAITS: Final[tuple[tuple[str, Severity, Effect, str, str], ...]] = (
         Severity.WARNING,
         Effect.BLOCKS,
         "A bundle that cannot be unpacked is never installed.",
-        "Look at the unpack job in the catalog's namespace: mostly its image cannot be pulled.",
+        "Mostly its image cannot be pulled: mend that, then delete the job and the ConfigMap of its name.",
     ),
     (
         pending.RESOLUTION_FAILED,
@@ -303,6 +309,8 @@ def _waits(cause: str) -> Callable[[Facts], Objects]:
         if (update := facts.pending.update) and update.cause == cause:
             by_plan = cause in {pending.AWAITING_APPROVAL, pending.PLAN_FAILED}
             yield (update.plan if by_plan else "") or update.csv
+        if cause == pending.UNPACK_FAILED:
+            yield from (f"job {name}" for name in facts.unpacking.of(unpacking.FAILED))
 
     return objects
 
@@ -380,17 +388,52 @@ def _operator_update_running(facts: Facts) -> Iterator[str]:
 
 
 @_finding(
+    "operator_update_failed",
+    Severity.CRITICAL,
+    operator=Effect.BLOCKS,
+    openshift=Effect.BLOCKS,
+    statement="An update that runs into its install timeout twice, or stays Failed, needs somebody.",
+    action="Read the ClusterServiceVersion's conditions and its pods: oc describe csv, oc get pods.",
+    resources=(*ROLLOUT, INSTALL_PLANS),
+)
+def _operator_update_failed(facts: Facts) -> Iterator[str]:
+    upgrade = facts.operator_upgrade
+    if upgrade.stage == operator_upgrade.FAILING and upgrade.current is not None:
+        yield upgrade.current.csv
+
+
+@_finding(
     "openshift_update_running",
     Severity.INFO,
     operator=Effect.BLOCKS,
     openshift=Effect.BLOCKS,
     statement="OpenShift Virtualization is updated after OpenShift, not during its update.",
-    action="Wait for it: oc adm upgrade.",
-    resources=(CLUSTER_VERSIONS,),
+    action="Wait for it: oc adm upgrade, oc get machineconfigpools.",
+    resources=(CLUSTER_VERSIONS, MACHINE_CONFIG_POOLS),
+    since=lambda facts: facts.openshift_upgrade.since,
 )
 def _openshift_update_running(facts: Facts) -> Iterator[str]:
-    if facts.versions.openshift_update:
-        yield f"OpenShift {facts.versions.openshift_update}"
+    if facts.openshift_upgrade.target:
+        yield f"OpenShift {facts.openshift_upgrade.target}"
+    for pool in facts.openshift_upgrade.workers.rolling:
+        yield f"pool {pool.name}"
+
+
+@_finding(
+    "openshift_minor_blocked",
+    Severity.WARNING,
+    operator=Effect.NOTHING,
+    openshift=Effect.BLOCKS,
+    statement="OpenShift is not updated to its next minor while an installed operator does not support that, "
+    "or a condition of its own forbids it.",
+    action="Update the operators that are named; read oc adm upgrade.",
+    resources=(CLUSTER_VERSIONS, CLUSTER_OPERATORS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, HYPERCONVERGEDS),
+)
+def _openshift_minor_blocked(facts: Facts) -> Iterator[str]:
+    # In the way of nobody while no minor is wanted.
+    if facts.openshift_next.wants_minor:
+        for each in facts.openshift_next.blockers:
+            yield each.object
 
 
 # What would keep nodes from being drained, or VMs from coming back?
@@ -523,6 +566,9 @@ def _migrations_failing(facts: Facts) -> Names:
     statement="A degraded pool does not complete an update.",
     action="oc describe machineconfigpool NAME: it names the machines and what is wrong with them.",
     resources=(MACHINE_CONFIG_POOLS,),
+    since=lambda facts: min(
+        (each.degraded_since for each in facts.pools.pools if each.degraded_since is not None), default=None
+    ),
 )
 def _pool_degraded(facts: Facts) -> Iterator[str]:
     for pool in facts.pools.pools:
@@ -539,6 +585,9 @@ def _pool_degraded(facts: Facts) -> Iterator[str]:
     action="Once nothing needs the pause any more: oc patch machineconfigpool NAME --type merge "
     '-p \'{"spec":{"paused":false}}\'.',
     resources=(MACHINE_CONFIG_POOLS,),
+    since=lambda facts: min(
+        (each.paused_since for each in facts.pools.pools if each.paused_since is not None), default=None
+    ),
 )
 def _pool_paused(facts: Facts) -> Iterator[str]:
     for pool in facts.pools.pools:

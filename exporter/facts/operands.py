@@ -13,17 +13,20 @@ HyperConverged's own condition Upgradeable says why in other words, but OLM does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
-from exporter.facts.package import PLACE, Package
-from exporter.records.base import Condition, condition
+from exporter.facts.package import PLACE, Package, identity
+from exporter.facts.shared import CONDITION_SINCE
+from exporter.history.value import History, Observations
+from exporter.records.base import Condition, condition, unix
 from exporter.records.olm import (
     CLUSTER_SERVICE_VERSIONS,
     OPERATOR_CONDITIONS,
     SUBSCRIPTIONS,
+    ClusterServiceVersion,
     OperatorCondition,
 )
 from exporter.records.virtualization import HYPERCONVERGEDS, KUBEVIRTS, KubeVirt
@@ -32,6 +35,9 @@ SUBJECT: Final = Subject["Operands"]("operands")
 
 UPGRADEABLE: Final = "Upgradeable"
 EFFECTIVE: Final = "effective"
+PASSING: Final = frozenset({"Initializing", "AlreadyPerformingUpgrade", "HCOUpgrading"})
+"""Reasons that a restart of the operator, or its update, has and loses by itself."""
+_HELD: Final = "operator-not-upgradeable"
 _PLACE: Final = (*PLACE, SUBSCRIPTIONS)
 
 
@@ -63,10 +69,34 @@ class Operands:
     by_operator_condition: tuple[Verdict, ...]
     by_hyperconverged: tuple[Verdict, ...]
     components: tuple[Operand, ...]
+    held_since: float | None
+    """Since when the operator may not be updated, for a reason that does not pass by itself."""
+    told_since: float | None
+    """The same as the objects tell: then or earlier, for a reason may follow another one."""
+
+    @property
+    def holds(self) -> bool:
+        """The operator may not be updated, for a reason that does not pass by itself."""
+        return any(
+            each.source == EFFECTIVE and not each.upgradeable and each.reason not in PASSING
+            for each in self.by_operator_condition
+        )
 
 
-def derive(cluster: Cluster, package: Package) -> Operands:
+def derive(cluster: Cluster, history: History, now: float, package: Package) -> Operands:
     """The facts about the operands."""
+    episode = history.episode(_HELD)
+    facts = _derive(cluster, history, package)
+    lasts = episode.since is not None and episode.lasts(now) and facts.holds
+    return replace(facts, held_since=episode.since) if lasts else facts
+
+
+def observe(operands: Operands, seen: Observations, *, watched: bool) -> None:
+    """Remember since when the operator may not be updated: who was there has seen it begin."""
+    seen.holds(_HELD, operands.holds, None if watched else operands.told_since)
+
+
+def _derive(cluster: Cluster, history: History, package: Package) -> Operands:
     hyperconverged = package.hyperconverged
     conditions = hyperconverged.conditions if hyperconverged else []
     upgradeable = condition(conditions, UPGRADEABLE)
@@ -80,7 +110,25 @@ def derive(cluster: Cluster, package: Package) -> Operands:
             Operand("kubevirt", kubevirt.observed_version, kubevirt.target_version)
             for kubevirt in _of_operator(cluster, package)
         ),
+        held_since=None,
+        told_since=_told_since(cluster, history, package),
     )
+
+
+def _told_since(cluster: Cluster, history: History, package: Package) -> float | None:
+    """Since when Upgradeable is what it is, if not from before the installed version was rolled out."""
+    installed = _installed(package)
+    found = cluster.find(OPERATOR_CONDITIONS, installed.name, installed.namespace) if installed else None
+    if installed is None or found is None:
+        return None
+    override = condition(found.overrides, UPGRADEABLE)
+    if override is not None:
+        return unix(override.last_transition_time)
+    own = condition(found.conditions, UPGRADEABLE)
+    since = unix(own.last_transition_time) if own is not None else None
+    record = history.upgrades.find(identity(installed))
+    ends = (record.completed if record else None, unix(installed.first_succeeded))
+    return None if since is None else max(since, next((each for each in ends if each is not None), since))
 
 
 def _of_operator(cluster: Cluster, package: Package) -> tuple[KubeVirt, ...]:
@@ -88,8 +136,12 @@ def _of_operator(cluster: Cluster, package: Package) -> tuple[KubeVirt, ...]:
     return tuple(ours[:1] if package.namespace else ())
 
 
+def _installed(package: Package) -> ClusterServiceVersion | None:
+    return next((csv for csv in package.csvs if csv.has_succeeded), None)
+
+
 def _operator_condition(cluster: Cluster, package: Package) -> tuple[Verdict, ...]:
-    installed = next((csv for csv in package.csvs if csv.has_succeeded), None)
+    installed = _installed(package)
     if installed is None:
         return ()
     found = cluster.find(OPERATOR_CONDITIONS, installed.name, installed.namespace)
@@ -194,3 +246,15 @@ def _operand_info(operands: Operands) -> Samples:
 def _operand_up_to_date(operands: Operands) -> Samples:
     for each in operands.components:
         yield (each.name,), float(bool(each.target) and each.observed == each.target)
+
+
+@SUBJECT.adds_to(
+    CONDITION_SINCE,
+    source="OperatorCondition: spec.overrides, status.conditions; first seen",
+    requires=(CLUSTER_SERVICE_VERSIONS,),
+    optional=(OPERATOR_CONDITIONS, HYPERCONVERGEDS, SUBSCRIPTIONS),
+    timed=True,
+)
+def _held_since(operands: Operands) -> Samples:
+    if operands.held_since is not None:
+        yield ("operator_not_upgradeable",), operands.held_since

@@ -21,7 +21,14 @@ import msgspec
 
 from exporter.facts.cluster import Cluster
 from exporter.records.base import Record, unix
-from exporter.records.olm import CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS, ClusterServiceVersion, Subscription
+from exporter.records.olm import (
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    SUBSCRIPTIONS,
+    ClusterServiceVersion,
+    InstallPlan,
+    Subscription,
+)
 from exporter.records.virtualization import HYPERCONVERGEDS, HyperConverged
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -40,6 +47,8 @@ class Package:
     hyperconverged: HyperConverged | None
     csvs: tuple[ClusterServiceVersion, ...]
     """ClusterServiceVersions of the package in the operator's namespace, the oldest first."""
+    plans: tuple[InstallPlan, ...]
+    """InstallPlans there that are for such a ClusterServiceVersion, once one is there."""
     namespace: str
     """The operator's namespace; empty when nothing tells it."""
     name: str
@@ -64,14 +73,25 @@ def derive(cluster: Cluster) -> Package:
     subscription = _ours(subscriptions, told)
     namespace = subscription.namespace if subscription else next(iter(told), "")
     here = [(csv, package) for csv, package in owned if csv.namespace == namespace]
+    families = {family(csv.name) for csv, _ in here}
     return Package(
         subscriptions=len(subscriptions),
         subscription=subscription,
         hyperconverged=hyperconverged,
         csvs=tuple(oldest_first(csv for csv, _ in here)),
+        plans=tuple(
+            plan
+            for plan in oldest_first(cluster[INSTALL_PLANS])
+            if plan.namespace == namespace and not families.isdisjoint(map(family, plan.csv_names))
+        ),
         namespace=namespace,
         name=subscription.package if subscription else next((package for _, package in here), ""),
     )
+
+
+def family(csv: str) -> str:
+    """What the names of all ClusterServiceVersions of one package begin with."""
+    return csv.partition(".")[0]
 
 
 def oldest_first(records: Iterable[RecordT]) -> list[RecordT]:

@@ -43,6 +43,7 @@ from exporter.facts.package import Package, identity, oldest_first
 from exporter.facts.rollout import Rollout
 from exporter.facts.subscription import SubscriptionFacts, referenced_plan
 from exporter.facts.versions import Versions
+from exporter.history.instants import earliest
 from exporter.history.value import History, Name, Observations
 from exporter.records.base import condition, unix
 from exporter.records.olm import (
@@ -83,7 +84,7 @@ _TARGET: Final = "target"
 _APPROVED: Final = "approved"
 _PLAN: Final = "plan"
 
-_RESTS_ON: Final = (INSTALL_PLANS, CLUSTER_SERVICE_VERSIONS, OPERATOR_CONDITIONS, HYPERCONVERGEDS)
+RESTS_ON: Final = (INSTALL_PLANS, CLUSTER_SERVICE_VERSIONS, OPERATOR_CONDITIONS, HYPERCONVERGEDS)
 
 
 @dataclass(frozen=True)
@@ -209,16 +210,21 @@ def observe(
     if target is not None:
         _observe_target(history, seen, names, target)
     _observe_plan(seen, names, target)
+    if installed.replaces and not rollout.complete:
+        # Its version is on its way. Should it be taken back, no plan of then waits, and one was approved.
+        before = _Names(ours, installed, of=installed.replaces)
+        seen.holds(before.of(_PLAN), holds=False)
+        seen.first(before.of(_APPROVED, installed.name), unix(installed.metadata.creation_timestamp))
     _forget(seen, names, ours, installed)
 
 
 class _Names:
     """What things are remembered by, for one Subscription and one installed version."""
 
-    def __init__(self, ours: Subscription, installed: ClusterServiceVersion) -> None:
+    def __init__(self, ours: Subscription, installed: ClusterServiceVersion, *, of: str = "") -> None:
         self.subscription = identity(ours)
         self.channel = ours.channel
-        self.installed = installed.name
+        self.installed = of or installed.name
 
     def head(self, csv: str) -> Name:
         """The first time a version was the head of the channel."""
@@ -339,7 +345,7 @@ def _missing_plan(history: History, now: float, names: _Names) -> _Remembered | 
 def _since(history: History, names: _Names, target: _Target) -> float | None:
     """When the update became available; None while that has not been stored yet."""
     own = _own_since(history, names, target)
-    became = _earliest(history.first.get(names.of(_TARGET, target.csv)), target.told)
+    became = earliest(history.first.get(names.of(_TARGET, target.csv)), target.told)
     if own is None or became is None:
         return own
     if any(at <= became for csv, at in _others(history, names, _APPROVED, target.csv)):
@@ -355,7 +361,7 @@ def _since(history: History, names: _Names, target: _Target) -> float | None:
 
 def _own_since(history: History, names: _Names, target: _Target) -> float | None:
     stored = history.first.get(names.of(_OFFERED, target.csv))
-    return _earliest(stored, history.first.get(names.head(target.csv)), target.told)
+    return earliest(stored, history.first.get(names.head(target.csv)), target.told)
 
 
 def _others(history: History, names: _Names, kind: str, csv: str) -> Iterator[tuple[str, float]]:
@@ -365,10 +371,6 @@ def _others(history: History, names: _Names, kind: str, csv: str) -> Iterator[tu
         other = name.removeprefix(beginning)
         if name.startswith(beginning) and other != csv:
             yield other, at
-
-
-def _earliest(*times: float | None) -> float | None:
-    return min((each for each in times if each is not None), default=None)
 
 
 def _observe_target(history: History, seen: Observations, names: _Names, target: _Target) -> None:
@@ -420,7 +422,7 @@ def _waits_for_openshift(
     labels=("from_version", "to_version", "kind", "cause"),
     source="ClusterServiceVersion; InstallPlan; else PackageManifest: channel head; Subscription: conditions",
     requires=(SUBSCRIPTIONS,),
-    optional=_RESTS_ON,
+    optional=RESTS_ON,
     helpful=(PACKAGE_MANIFESTS, CATALOG_SOURCES),
     timed=True,
 )
@@ -434,7 +436,7 @@ def _pending_update_info(pending: Pending) -> Samples:
     "How long the pending update has been available; 0 when none is pending.",
     source="virt_upgrade_pending_update_since_timestamp_seconds",
     requires=(SUBSCRIPTIONS,),
-    optional=_RESTS_ON,
+    optional=RESTS_ON,
     helpful=(PACKAGE_MANIFESTS,),
     timed=True,
 )
@@ -448,7 +450,7 @@ def _pending_update_age(pending: Pending) -> Samples:
     "When the pending update became available; absent when none is pending.",
     source="first seen as channel head (remembered); InstallPlan: metadata.creationTimestamp",
     requires=(SUBSCRIPTIONS,),
-    optional=_RESTS_ON,
+    optional=RESTS_ON,
     helpful=(PACKAGE_MANIFESTS,),
     timed=True,
 )
@@ -462,7 +464,7 @@ def _pending_update_since(pending: Pending) -> Samples:
     "1 when the plan that waits for approval is for a version older than the channel head.",
     source="InstallPlan: spec.clusterServiceVersionNames; PackageManifest: status.channels[].currentCSV",
     requires=(SUBSCRIPTIONS,),
-    optional=_RESTS_ON,
+    optional=RESTS_ON,
     helpful=(PACKAGE_MANIFESTS,),
     timed=True,
 )
@@ -476,7 +478,7 @@ def _pending_update_stale(pending: Pending) -> Samples:
     "1 when the operator is at its channel head and OpenShift has a newer minor available or wanted.",
     source="PackageManifest: channel head; ClusterVersion: status.availableUpdates, status.desired, spec",
     requires=(SUBSCRIPTIONS, CLUSTER_VERSIONS, PACKAGE_MANIFESTS),
-    optional=_RESTS_ON,
+    optional=RESTS_ON,
     helpful=(CATALOG_SOURCES,),
     timed=True,
 )

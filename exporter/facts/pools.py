@@ -5,7 +5,9 @@ rebooted. A paused pool keeps what it has, which is right in the middle of an up
 alone and a trap afterwards. Counts compare with the configuration that the pool is to have; a machine can
 be in several states at once.
 
-No field tells since when a pool has been paused with a configuration waiting: that is remembered.
+Since when a pool has been paused with a configuration waiting is told by its conditions: it is not Updated
+since it was given that, and not Updating since then or since it was paused, whichever is later. What was
+seen first is remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.history.value import History, Observations
+from exporter.records.base import unix
 from exporter.records.nodes import MACHINE_CONFIG_POOLS, MachineConfigPool, PoolStatus
 
 SUBJECT: Final = Subject["Pools"]("pools")
@@ -34,7 +37,10 @@ class Pool:
     """With a configuration waiting; a pause that holds nothing back is none."""
     paused_since: float | None
     degraded: bool
+    degraded_since: float | None
     memory: str
+    told: float | None
+    """Since when it has been paused like that, as its conditions tell."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,11 @@ def derive(cluster: Cluster, history: History, now: float) -> Pools:
 def _pool(pool: MachineConfigPool, history: History, now: float) -> Pool:
     status = pool.status or PoolStatus()
     degraded = pool.condition("Degraded")
+    says_so = degraded is not None and degraded.is_true
     memory = f"{_PAUSED}/{pool.metadata.uid or pool.name}"
     episode = history.episode(memory)
-    paused = pool.is_paused and pool.is_pending
+    # One without machines keeps nothing back.
+    paused = pool.is_paused and pool.is_pending and status.machine_count != 0
     return Pool(
         name=pool.name,
         machines=status.machine_count or 0,
@@ -65,15 +73,24 @@ def _pool(pool: MachineConfigPool, history: History, now: float) -> Pool:
         ),
         paused=paused,
         paused_since=episode.since if paused and episode.lasts(now) else None,
-        degraded=degraded is not None and degraded.is_true,
+        degraded=says_so or (degraded is None and bool(status.degraded_machine_count)),
+        degraded_since=unix(degraded.last_transition_time) if degraded is not None and says_so else None,
         memory=memory,
+        told=_told(pool) if paused else None,
     )
+
+
+def _told(pool: MachineConfigPool) -> float | None:
+    conditions = pool.condition("Updated"), pool.condition("Updating")
+    times = [unix(each.last_transition_time) for each in conditions if each is not None and each.is_false]
+    known = [each for each in times if each is not None]
+    return max(known) if len(known) == len(conditions) else None
 
 
 def observe(pools: Pools, seen: Observations) -> None:
     """Remember since when pools have been paused with something waiting."""
     for each in pools.pools:
-        seen.holds(each.memory, each.paused)
+        seen.holds(each.memory, each.paused, each.told)
     present = {each.memory for each in pools.pools}
     seen.forget(name for name in seen.known(_PAUSED) if name not in present)
 
@@ -119,7 +136,7 @@ def _paused(pools: Pools) -> Samples:
     "virt_upgrade_pool_paused_since_timestamp_seconds",
     "Since when a pool has been paused with a configuration waiting; absent while it is not.",
     labels=("pool",),
-    source="first seen so",
+    source="MachineConfigPool: status.conditions[Updated, Updating].lastTransitionTime; first seen",
     requires=(MACHINE_CONFIG_POOLS,),
     timed=True,
 )

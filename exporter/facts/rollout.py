@@ -1,23 +1,8 @@
 """Which version of the operator is installed, which one is arriving, and has the installed one arrived?
 
-A version's installation begins when its ClusterServiceVersion first leaves the phase Pending. Neither
-`installedCSV` nor the phase Succeeded is its end: HyperConverged then rolls its operands out. The end has
-been reached when the CSV has succeeded, HyperConverged has the version in `status.versions` and says
-Progressing=False (during the very first installation the version is there from the first write on), and
-
-- it said so after the CSV was created: the operands have been rolled out for it; or
-- the operator's word to OLM, the OperatorCondition Upgradeable, has another reason than Initializing and
-  AlreadyPerformingUpgrade (an empty one says nothing yet), or became so only after the CSV had succeeded,
-  which is a restart of the operator: HyperConverged had that version already.
-
-Where an operand progresses again by the time we look, it is enough that the operator's word has been True
-since after both objects were made.
-
-Without a HyperConverged it has been reached when the CSV has succeeded.
-
-HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the CSV's containers (the
-operator and its webhook have it), else it is the CSV's. Once reached, the end is remembered for the
-HyperConverged and the CSV: restarts of the operator and operands that progress later are no new roll-out.
+A version's installation begins when its ClusterServiceVersion first leaves the phase Pending, and ends when
+it has arrived (`exporter/facts/arrival.py`). Once reached, the end is remembered for the HyperConverged and
+the CSV: restarts of the operator and operands that progress later are no new roll-out.
 """
 
 from __future__ import annotations
@@ -25,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from exporter.facts.arrival import Arrival, version_of
 from exporter.facts.cluster import Cluster
 from exporter.facts.package import Package, identity
 from exporter.facts.semver import newer
+from exporter.history.upgrades import COMPLETED
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
-from exporter.records.base import Condition, condition, unix
+from exporter.records.base import unix
 from exporter.records.olm import (
     CLUSTER_SERVICE_VERSIONS,
     OPERATOR_CONDITIONS,
@@ -46,7 +33,6 @@ RESTS_ON: Final[tuple[Resource[Any], ...]] = (
     SUBSCRIPTIONS,
 )
 
-_STILL_UPGRADING: Final = {"Initializing", "AlreadyPerformingUpgrade"}
 _COMPLETE: Final = "complete"
 _ALONE: Final = f"{_COMPLETE}/-/"
 """Begins the names of ends that were reached before there was a HyperConverged: it installs more."""
@@ -83,10 +69,19 @@ def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
     waiting = [csv for csv in package.csvs if not csv.has_begun]
     hyperconverged = package.hyperconverged
     memory = f"{_COMPLETE}/{identity(hyperconverged) if hyperconverged else '-'}/{identity(installed)}"
-    complete = memory in history.first or _has_arrived(cluster, hyperconverged, installed)
+    record = history.upgrades.find(identity(installed))
+    same = record.same_version if record is not None else None
+    complete = (
+        memory in history.first
+        or (record is not None and record.outcome == COMPLETED)
+        or Arrival(
+            cluster, hyperconverged, installed, succeeded=installed.has_succeeded, same_version=same
+        ).reached
+    )
     # The CSV of the version before goes long before the roll-out of its successor is complete.
     earlier = (
-        len(begun) > 1
+        record is not None
+        or any(csv is not installed and csv.has_succeeded for csv in begun)
         or any(name.startswith(f"{_COMPLETE}/") and not name.startswith(_ALONE) for name in history.first)
         or (hyperconverged is not None and _was_there_before(hyperconverged, installed))
     )
@@ -108,11 +103,6 @@ def observe(rollout: Rollout, seen: Observations) -> None:
         seen.forget(name for name in seen.known(_COMPLETE) if not name.endswith(mine))
 
 
-def version_of(csv: ClusterServiceVersion) -> str:
-    """The version that HyperConverged has once this CSV is rolled out."""
-    return csv.variable("HCO_KV_IO_VERSION") or csv.version
-
-
 def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion) -> bool:
     """HyperConverged was made, or brought to another version, by an earlier one."""
     made = unix(hyperconverged.metadata.creation_timestamp)
@@ -123,36 +113,3 @@ def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion
 
 def _follows(csv: ClusterServiceVersion, installed: ClusterServiceVersion) -> bool:
     return csv.replaces == installed.name or newer(csv.version, installed.version)
-
-
-def _has_arrived(cluster: Cluster, hyperconverged: HyperConverged | None, csv: ClusterServiceVersion) -> bool:
-    if not csv.has_succeeded:
-        return False
-    if hyperconverged is None:
-        return True
-    if hyperconverged.operator_version != version_of(csv):
-        return False
-    found = cluster.find(OPERATOR_CONDITIONS, csv.name, csv.namespace)
-    said = condition(found.conditions, "Upgradeable") if found else None
-    made, created = unix(hyperconverged.metadata.creation_timestamp), unix(csv.metadata.creation_timestamp)
-    progressing = condition(hyperconverged.conditions, "Progressing")
-    if progressing is None or not progressing.is_false:
-        # An operand may progress again after the end; the operator's word of then still stands.
-        if said is None or progressing is None or not said.is_true:
-            return False
-        again = _after(progressing, unix(said.last_transition_time))
-        return again and _after(said, made) and _after(said, created)
-    if _after(progressing, created, or_at=True) or found is None:
-        return True
-    return said is not None and _is_settled(said, csv)
-
-
-def _after(entry: Condition, moment: float | None, *, or_at: bool = False) -> bool:
-    """A condition has been what it is since after a moment."""
-    since = unix(entry.last_transition_time)
-    return since is not None and moment is not None and (since > moment or (or_at and since == moment))
-
-
-def _is_settled(said: Condition, csv: ClusterServiceVersion) -> bool:
-    """The operator is not, or not any more, upgrading to this version."""
-    return said.reason not in _STILL_UPGRADING or _after(said, unix(csv.first_succeeded))

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.facts import semver
+from exporter.facts.arrival import version_of
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
 from exporter.facts.package import Package
 from exporter.facts.rollout import RESTS_ON as ROLLOUT
-from exporter.facts.rollout import Rollout, version_of
+from exporter.facts.rollout import Rollout
 from exporter.facts.shared import CONDITION_SINCE, SUPPORT_VIOLATION
 from exporter.records.base import condition, unix
 from exporter.records.olm import ClusterServiceVersion
@@ -85,8 +86,6 @@ class Versions:
     operator: Operator | None
     topology: Topology | None
     operators_available: tuple[tuple[str, bool], ...]
-    openshift_update: str
-    """The version that OpenShift's control plane is being updated to; empty when it is not."""
 
     @property
     def skew(self) -> int | None:
@@ -115,7 +114,6 @@ def derive(cluster: Cluster, package: Package, rollout: Rollout) -> Versions:
             if operator.name in REPORTED_OPERATORS
             for available in [condition(operator.conditions, "Available")]
         ),
-        openshift_update=_openshift_update(version) if version else "",
     )
 
 
@@ -130,14 +128,6 @@ def _openshift(version: ClusterVersion) -> OpenShift | None:
         _minor_since(completed, semver.minor(running)),
         newer_minor=_newer_minor(version, running),
     )
-
-
-def _openshift_update(version: ClusterVersion) -> str:
-    newest = next(iter(version.history), None)
-    completed = any(entry.state == "Completed" for entry in version.history)
-    # Without a completed entry it is the installation of the cluster.
-    running = completed and newest is not None and newest.state == "Partial" and not newest.completion_time
-    return (newest.version or "") if newest and running else ""
 
 
 def _newer_minor(version: ClusterVersion, running: str) -> bool:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from enum import Enum
 
-from exporter.facts.family import Family, Sample
+from exporter.facts.family import SUM, Family, Sample
 
 
 class Format(Enum):
@@ -42,12 +42,37 @@ def render(family: Family, samples: Iterable[Sample]) -> str:
     make Prometheus refuse the whole page.
     """
     found = list(samples)
+    if family.type == "histogram":
+        return _histogram(family, found)
     if len(found) > 1:
         found = sorted(dict(found).items())
     line = family.line
     return "".join(
         [line % (*_escaped(values), number(value)) for values, value in found if math.isfinite(value)]
     )
+
+
+def _histogram(family: Family, samples: Iterable[Sample]) -> str:
+    """Its three kinds of lines; the last label of each sample is a bucket's upper bound, or SUM."""
+    of: dict[tuple[str, ...], dict[str, float]] = {}
+    for labelled, value in samples:
+        of.setdefault(labelled[:-1], {})[labelled[-1]] = value
+    lines = []
+    for values, counts in sorted(of.items()):
+        total = counts.pop(SUM)
+        labels = "".join(
+            f'{name}="{value}",' for name, value in zip(family.labels, _escaped(values), strict=True)
+        )
+        lines += [
+            f'{family.name}_bucket{{{labels}le="{bound}"}} {number(count)}\n'
+            for bound, count in sorted(counts.items(), key=lambda each: float(each[0]))
+        ]
+        of_all = f"{{{labels.removesuffix(',')}}}" if labels else ""
+        lines += [
+            f"{family.name}_count{of_all} {number(counts['+Inf'])}\n",
+            f"{family.name}_sum{of_all} {number(total)}\n",
+        ]
+    return "".join(lines)
 
 
 def number(value: float) -> str:

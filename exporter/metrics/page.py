@@ -37,8 +37,13 @@ class _Part:
 
     def shown(self, facts: Facts) -> bool:
         """What it rests on is known."""
-        cluster = facts.cluster
-        return cluster.known(*self.rule.requires) and cluster.decided(*self.rule.optional)
+        cluster, rule = facts.cluster, self.rule
+        # What is helpful may be forbidden; but as long as it may still come there would be more to say.
+        return (
+            cluster.known(*rule.requires)
+            and cluster.decided(*rule.optional)
+            and cluster.answered(*rule.helpful)
+        )
 
     def samples(self, facts: Facts) -> list[Sample]:
         """The samples now.
@@ -51,7 +56,7 @@ class _Part:
 
 
 def _fitting(family: Family, samples: list[Sample]) -> list[Sample]:
-    wanted = len(family.labels)
+    wanted = len(family.labels) + (family.type == "histogram")
     if any(len(values) != wanted for values, _ in samples):
         raise ValueError(f"a sample has not {wanted} labels")
     return samples

@@ -20,7 +20,8 @@ _INTRODUCTION: Final = """\
 
 All timestamps are Unix seconds. A gauge that can be 0 is there as soon as the resources it rests on are
 synced; it is absent while a required one of them is absent, forbidden or not yet synced, or an optional
-one forbidden or not yet synced. Of a state set every state is there and exactly one is 1.
+one forbidden or not yet synced. What only some of its series require costs only those. Of a state set every
+state is there and exactly one is 1.
 The labels `cluster`, `namespace`, `pod`, `container`, `service`, `endpoint`, `job` and `instance` are left
 to the scraper.
 """
@@ -54,13 +55,17 @@ def _section(family: Family, rules: list[Rule[Any]]) -> Iterator[str]:
     sources = dict.fromkeys(rule.source for rule in rules)
     if sources:
         yield f"- Source: {'; '.join(sources)}"
+    said: set[str] = set()
+    required = [{each.plural for each in rule.requires} for rule in rules]
     for name, resources in (
-        ("Requires", [each.plural for rule in rules for each in rule.requires]),
-        ("Optional", [each.plural for rule in rules for each in rule.optional]),
-        ("Says more with", [each.plural for rule in rules for each in rule.helpful]),
+        ("Requires", set.intersection(*required) if required else set()),
+        ("Some of it requires", set.union(*required) if required else set()),
+        ("Optional", {each.plural for rule in rules for each in rule.optional}),
+        ("Says more with", {each.plural for rule in rules for each in rule.helpful}),
     ):
-        if resources:
-            yield f"- {name}: {', '.join(dict.fromkeys(resources))}"
+        if new := sorted(resources - said):
+            yield f"- {name}: {', '.join(new)}"
+        said |= resources
     yield ""
 
 

@@ -65,7 +65,7 @@ class Recorded(Follower[Any]):
 
     def __init__(self, resource: Resource[Any], clock: Clock, *, present: bool) -> None:
         super().__init__(resource, wall_clock=clock)
-        self._selects = matcher(resource.label_selector, "")
+        self._selects = matcher(resource.label_selector, resource.field_selector)
         if present:
             self._succeeded("the recording tells of it")
             self.status.synced_once = True
@@ -106,7 +106,7 @@ class Recorded(Follower[Any]):
             labels = _LABELLED.decode(obj).metadata.labels or {}
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             labels = {}
-        return self._selects(Stored(identity.namespace or "", identity.name or "", 0, b"", labels))
+        return self._selects(Stored(identity.namespace or "", identity.name or "", 0, bytes(obj), labels))
 
 
 class Replay:

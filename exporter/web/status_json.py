@@ -13,8 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from exporter import __version__
-from exporter.facts.family import PREFIX
+from exporter.facts.family import PREFIX, Family
 from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, Findings, Found
+from exporter.facts.openshift_next import OpenShiftNext
+from exporter.facts.openshift_upgrade import OpenShiftUpgrade
+from exporter.facts.operator_upgrade import OperatorUpgrade, stretches
+from exporter.facts.pools import Pools
+from exporter.facts.worker_rollout import Plane
 from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
 
@@ -37,6 +42,8 @@ def status_json(pipeline: Pipeline) -> bytes:
         "complete": not pipeline.missing(),
         "ready": {update: facts.findings.ready(update) for update in (OPERATOR, OPENSHIFT)},
         "findings": _findings(facts.findings),
+        "upgrades": _upgrades(facts.operator_upgrade),
+        "openshift": _openshift(facts.openshift_upgrade, facts.openshift_next, facts.pools),
         "facts": _facts(pipeline),
         "resources": _resources(watching),
         "memory": {
@@ -74,15 +81,85 @@ def _finding(found: Found) -> dict[str, Any]:
     }
 
 
+def _upgrades(upgrades: OperatorUpgrade) -> list[dict[str, Any]]:
+    """Every update that is remembered one by one, the latest last; null is what nothing tells."""
+    return [
+        {
+            "from": each.from_version,
+            "to": each.to_version,
+            "csv": each.csv,
+            "approved_by": each.approver or None,
+            "available": _time(each.offered),
+            "started": _time(each.started),
+            "gate_opened": _time(each.opened) if each.gated else None,
+            "installed": _time(each.installed),
+            "ended": _time(each.end),
+            # Nobody saw the end: it was then or earlier.
+            "ended_at_the_latest": each.at_most,
+            "workloads_updated": _time(each.workloads),
+            "outcome": each.outcome or ("unknown" if each.lost else None),
+            "seconds": each.duration,
+            "stages": {stage: stretch.seconds for stage, stretch in stretches(each)},
+            "failures": [_time(at) for at in each.failures],
+            "failures_are_all": each.whole and not each.missed,
+        }
+        for each in upgrades.upgrades.records
+    ]
+
+
+def _openshift(upgrade: OpenShiftUpgrade, coming: OpenShiftNext, pools: Pools) -> dict[str, Any]:
+    """Both planes of OpenShift's update, and who keeps it from its next minor; null is what there is not."""
+    late = {each.name: each for each in (*upgrade.workers.rolling, *upgrade.workers.waiting)}
+    return {
+        "target": upgrade.target or None,
+        "control": _plane(upgrade.control),
+        "workers": _plane(upgrade.workers.plane),
+        # Those that do not have an update yet, or wait for another configuration.
+        "pools": [
+            {
+                "name": each.name,
+                "machines": each.machines,
+                "updated": dict(each.states)["updated"],
+                "rolling_out": each.name in late and not late[each.name].paused,
+                "paused_since": _time(each.paused_since),
+                "degraded": each.degraded,
+            }
+            for each in pools.pools
+            if each.name in late or each.paused
+        ],
+        "minor_blocked_by": [
+            {"by": each.by, "object": each.object, "supports": each.supports or None}
+            for each in coming.blockers
+        ],
+    }
+
+
+def _plane(plane: Plane | None) -> dict[str, Any] | None:
+    if plane is None:
+        return None
+    return {
+        "running": plane.running,
+        "started": _time(plane.began),
+        "completed": _time(plane.completed),
+        # Nobody watched the end: it was then or earlier.
+        "completed_at_the_latest": plane.at_most,
+    }
+
+
 def _facts(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
     return {
         family.name.removeprefix(PREFIX): [
-            {"labels": dict(zip(family.labels, values, strict=True)), "value": value}
+            {"labels": dict(zip(_names(family), values, strict=True)), "value": value}
             for values, value in samples
         ]
         for family, samples in pipeline.samples(bulk=False).items()
         if family.name not in _SAID_ALREADY
     }
+
+
+def _names(family: Family) -> tuple[str, ...]:
+    """Of a histogram's labels the last is a bucket's bound, or says that it is the sum."""
+    return (*family.labels, "le") if family.type == "histogram" else family.labels
 
 
 _SAID_ALREADY: Final = {f"{PREFIX}ready", f"{PREFIX}findings", f"{PREFIX}finding_objects_info"}

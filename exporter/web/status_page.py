@@ -9,10 +9,11 @@ from html import escape
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.facts import Facts, eviction, machine, pending, semver
+from exporter.facts import Facts, eviction, machine, operator_upgrade, pending, semver, worker_rollout
 from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
 from exporter.facts.vm_readiness import DRAIN
+from exporter.history.upgrades import COMPLETED
 from exporter.kube.follower import Follower
 from exporter.kube.resource import Resource
 from exporter.kube.status import State
@@ -20,7 +21,7 @@ from exporter.metrics.selfmonitoring import Watching
 from exporter.pipeline import Pipeline
 from exporter.records.base import unix
 from exporter.records.machines import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
-from exporter.records.nodes import NODES
+from exporter.records.nodes import MACHINE_CONFIG_POOLS, NODES
 from exporter.records.olm import (
     CATALOG_SOURCES,
     CLUSTER_SERVICE_VERSIONS,
@@ -175,6 +176,71 @@ def _pending(facts: Facts) -> Iterator[Statement]:
         yield how, "Pending update", f"{step}: {_WAITS_FOR[update.cause]}.{newer}"
     if found.waits_for_openshift:
         yield NOTE, "Next minor", "comes after OpenShift's: update OpenShift first."
+
+
+def _upgrade(facts: Facts) -> Iterator[Statement]:
+    """The update that is under way, and the last one."""
+    found = facts.operator_upgrade
+    if current := found.current:
+        step = f"{current.from_version} to {current.to_version}, begun {_time(current.started)}"
+        if found.stage == operator_upgrade.FAILING:
+            failures = f" Failed attempts: {len(current.failures)}." if current.failures else ""
+            yield BAD, "Update", f"{step}: it has failed and does not go on by itself.{failures}"
+        else:
+            seconds = found.stages.get(found.stage)
+            taken = f" for {_span(seconds)}" if seconds is not None else ""
+            whole = f"; {_span(found.duration)} in all" if found.duration is not None else ""
+            yield NOTE, "Update", f"{step}: {_DOES[found.stage]}{taken}{whole}."
+    if last := found.latest:
+        how = GOOD if last.outcome == COMPLETED else BAD
+        ended = f" {_time(last.end)}" if last.end is not None else ""
+        took = f", after {_span(last.duration)}" if last.duration is not None else ""
+        step = f"{last.from_version} to {last.to_version} {last.outcome}{ended}{took}"
+        yield how, "Last update", f"{step}{' or less' if last.at_most and took else ''}."
+
+
+def _openshift_update(facts: Facts) -> Iterator[Statement]:
+    """What of OpenShift is being updated, and what it is not updated to."""
+    about = "OpenShift's update"
+    found, coming = facts.openshift_upgrade, facts.openshift_next
+    control, workers = found.control, found.workers
+    if control is not None and control.running:
+        begun = f", begun {_time(control.began)}" if control.began is not None else ""
+        yield NOTE, about, f"Its control plane is being updated to {found.target}{begun}."
+    if workers.rolling:
+        begun = f" since {_time(workers.plane.began)}" if workers.plane and workers.plane.began else ""
+        yield NOTE, about, f"Its nodes are being updated{begun}: {_progress(facts, workers.rolling)}."
+    if workers.waiting:
+        yield NOTE, about, f"Nodes wait, for their pools are paused: {_progress(facts, workers.waiting)}."
+    if control is not None and not (control.running or workers.late) and control.began is not None:
+        nodes = workers.plane.completed if workers.plane is not None else None
+        then = f", of its nodes {_time(nodes)}" if nodes is not None else ""
+        yield GOOD, about, f"The last one of its control plane ended {_time(control.completed)}{then}."
+    if coming.blockers:
+        names = ", ".join(
+            f"{each.object} (up to {each.supports})" if each.supports else each.object
+            for each in coming.blockers
+        )
+        yield BAD if coming.wants_minor else NOTE, "OpenShift's next minor", f"Blocked by {names}."
+
+
+def _progress(facts: Facts, pools: Iterable[worker_rollout.Pool]) -> str:
+    """How many machines of each pool have what they are to have, and since when it waits."""
+    known = {each.name: each for each in facts.pools.pools}
+    said = []
+    for each in pools:
+        pool = known[each.name]
+        since = f", paused since {_time(pool.paused_since)}" if pool.paused_since is not None else ""
+        ill = ", degraded" if pool.degraded else ""
+        said.append(f"{each.name} ({dict(pool.states)['updated']} of {pool.machines}{since}{ill})")
+    return ", ".join(said)
+
+
+_DOES: Final = {
+    operator_upgrade.GATE: "the version before does not allow it",
+    operator_upgrade.INSTALL: "its operators are being installed",
+    operator_upgrade.ROLLING_OUT: "its components are being rolled out",
+}
 
 
 def _list(followers: Iterable[Follower[Any]]) -> str:
@@ -337,6 +403,11 @@ def _workloads(facts: Facts) -> Iterator[Statement]:
 _INSTALLED: Final = (HYPERCONVERGEDS, CLUSTER_SERVICE_VERSIONS, SUBSCRIPTIONS)
 _SECTIONS: Final = (
     _Section("OpenShift", (CLUSTER_VERSIONS, INFRASTRUCTURES), _openshift),
+    _Section(
+        "OpenShift's update",
+        (CLUSTER_VERSIONS, MACHINE_CONFIG_POOLS, CLUSTER_OPERATORS, *_INSTALLED),
+        _openshift_update,
+    ),
     _Section("Virtualization", _INSTALLED, _virtualization),
     _Section("Supported pair", (CLUSTER_VERSIONS, *_INSTALLED), _pair),
     _Section("OpenShift's operators", (CLUSTER_OPERATORS,), _operators),
@@ -344,6 +415,7 @@ _SECTIONS: Final = (
     _Section("Channel", _INSTALLED, _channel),
     _Section("Approval", (INSTALL_PLANS, *_INSTALLED), _approval),
     _Section("Pending update", (INSTALL_PLANS, OPERATOR_CONDITIONS, *_INSTALLED), _pending),
+    _Section("Update", (INSTALL_PLANS, OPERATOR_CONDITIONS, *_INSTALLED), _upgrade),
     _Section("Catalog", (CATALOG_SOURCES, *_INSTALLED), _catalog),
     _Section("Conditions", _INSTALLED, _conditions),
     _Section("Virtual machines", (VIRTUAL_MACHINE_INSTANCES, *DRAIN), _machines),
@@ -373,6 +445,13 @@ def _source(watching: Watching) -> str:
         return "a live cluster"
     what = "a simulated cluster" if watching.source == "simulator" else "a recording"
     return f"{what}, not a live cluster"
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def _time(seconds: float | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from exporter.facts import Facts
 from exporter.recording.lines import Recording
@@ -25,11 +26,26 @@ def moments(name: str) -> Iterator[tuple[datetime, Facts]]:
     assert not sum(replay.pipeline.watching().rule_errors.values())
 
 
+_FOLLOWED: list[Callable[[Facts], Any]] = []
+
+
+def followed(fact: Callable[[Facts], FactT]) -> Callable[[Facts], FactT]:
+    """Declare a fact whose timeline is asked for: of all of them a recording is replayed once."""
+    _FOLLOWED.append(fact)
+    return fact
+
+
 def timeline(name: str, fact: Callable[[Facts], FactT]) -> list[tuple[str, FactT]]:
-    """The values that a fact takes, each with the time at which it took it."""
-    changes: list[tuple[str, FactT]] = []
+    """The values that a followed fact takes, each with the time at which it took it."""
+    return list(_timelines(name)[fact])
+
+
+@cache
+def _timelines(name: str) -> dict[Callable[[Facts], Any], list[tuple[str, Any]]]:
+    changes: dict[Callable[[Facts], Any], list[tuple[str, Any]]] = {fact: [] for fact in _FOLLOWED}
     for moment, facts in moments(name):
-        value = fact(facts)
-        if not changes or changes[-1][1] != value:
-            changes.append((moment.strftime("%H:%M:%S.%f")[:-3], value))
+        for fact, seen in changes.items():
+            value = fact(facts)
+            if not seen or seen[-1][1] != value:
+                seen.append((moment.strftime("%H:%M:%S.%f")[:-3], value))
     return changes

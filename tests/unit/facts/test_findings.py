@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -45,7 +45,20 @@ def openshift(*newest: Object, **given: Any) -> Object:
     return objects.cluster_version([*newest, OPENSHIFT_DONE], **(defaults | given))
 
 
+def not_upgradeable(version: Object, reason: str) -> Object:
+    version["status"]["conditions"] = [objects.condition("Upgradeable", "False", T, reason)]
+    return version
+
+
 WELL = (*INSTALLED, catalog(), manifest(OLD), openshift())
+
+
+def rolling(pool: Object, since: datetime) -> Object:
+    pool["status"]["conditions"] += [
+        objects.condition("Updated", "False", since, ""),
+        objects.condition("Updating", "True", since, ""),
+    ]
+    return pool
 
 
 def seen(*given: Object, times: int = 3) -> Facts:
@@ -138,9 +151,23 @@ CASES: list[tuple[str, list[Object], str]] = [
         objects.csv_name(NEW),
     ),
     (
+        "operator_update_failed",
+        [
+            *WELL,
+            sub(),
+            csv(NEW, ("Pending", "", T), ("Failed", "InstallComponentFailed", at(60)), replaces=OLD),
+        ],
+        objects.csv_name(NEW),
+    ),
+    (
         "openshift_update_running",
         [*WELL, sub(), openshift(objects.release("4.18.15", T, None))],
         "OpenShift 4.18.15",
+    ),
+    (
+        "openshift_minor_blocked",
+        [*WELL, sub(), not_upgradeable(openshift(channel="stable-4.19"), "AdminAckRequired")],
+        "AdminAckRequired",
     ),
     ("drain_would_block", [*WELL, sub(), vmi(live="New"), vm()], "prod/db"),
     ("vm_stays_down", [*WELL, sub(), vmi(strategy="None"), vm(run="Manual")], "prod/db"),
@@ -226,7 +253,8 @@ def test_the_page_holds_every_finding_and_the_names_of_those_that_hold() -> None
         # Without virtual machines nothing blocks a drain; with what nobody may read it is not known.
         ([VIRTUAL_MACHINE_INSTANCES], [], ['{update="openshift"} 1', '{update="operator"} 1']),
         ([], [VIRTUAL_MACHINE_INSTANCES], ['{update="operator"} 1']),
-        ([], [MACHINE_CONFIG_POOLS], ['{update="operator"} 1']),
+        # What the nodes do is part of an update of OpenShift.
+        ([], [MACHINE_CONFIG_POOLS], []),
     ],
 )
 def test_there_is_no_verdict_without_what_it_rests_on(
@@ -308,6 +336,22 @@ def test_the_names_are_never_longer_than_400_bytes(letter: str, length: int) -> 
     assert said.endswith(" more")
 
 
+def test_what_blocks_the_next_minor_is_in_the_way_only_of_who_wants_it() -> None:
+    blocked = not_upgradeable(openshift(), "AdminAckRequired")
+    assert facts_of(*WELL, sub(), blocked, now=NOW).findings.ready(OPENSHIFT)
+    wanted = not_upgradeable(openshift(channel="stable-4.19"), "AdminAckRequired")
+    assert facts_of(*WELL, sub(), wanted, now=NOW).findings.ready(OPENSHIFT) is False
+
+
+def test_an_update_of_openshift_runs_until_its_nodes_have_it() -> None:
+    done = openshift(objects.release("4.18.15", at(-7200), at(-3600)))
+    given = rolling(pool(configurations=("rendered-b", "rendered-a")), at(-5400))
+    facts = facts_of(*WELL, sub(), done, given, now=NOW)
+    assert facts.findings.ready(OPERATOR) is facts.findings.ready(OPENSHIFT) is False
+    found = next(each for each in facts.findings.found if each.finding.name == "openshift_update_running")
+    assert found.objects == ("pool worker",)
+
+
 def test_severities_and_effects_are_what_the_documentation_says() -> None:
     blocking = {each.name for each in FINDINGS if each.operator is Effect.BLOCKS}
     assert blocking == {
@@ -320,11 +364,14 @@ def test_severities_and_effects_are_what_the_documentation_says() -> None:
         "resolution_failed",
         "operator_not_upgradeable",
         "operator_update_running",
+        "operator_update_failed",
         "openshift_update_running",
     }
     assert {each.name for each in FINDINGS if each.openshift is Effect.BLOCKS} == {
         "operator_update_running",
+        "operator_update_failed",
         "openshift_update_running",
+        "openshift_minor_blocked",
         "plan_failed",
         "unpack_failed",
         "drain_would_block",

@@ -21,6 +21,7 @@ from exporter.metrics.exposition import Format
 from exporter.metrics.gzipping import member
 from exporter.metrics.page import FactsPage
 from exporter.simulator import objects
+from tests.effort import tries
 from tests.unit.facts.given import PLURALS
 from tests.unit.facts.test_versions import BORN
 from tests.unit.facts.vms import HOSTPATH, Object, claim, kubevirt, migration, node, storage_class, vm, vmi
@@ -145,7 +146,8 @@ def comparable(summary: Summary) -> Summary:
     return replace(summary, facts=dict(summary.facts), ended={}, witnessed={})
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.searching
+@settings(max_examples=tries(50, 300))
 @given(st.lists(STEP, max_size=40), st.integers(1, 4), st.booleans())
 def test_any_sequence_of_changes_leads_to_what_a_look_at_everything_gives(
     steps: list[tuple[Object, str, int]], limit: int, crowded: bool

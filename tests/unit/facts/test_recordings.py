@@ -7,9 +7,37 @@ from datetime import UTC, datetime
 import pytest
 
 from exporter.facts import Facts
-from tests.unit.facts.recorded import timeline
+from tests.unit.facts.recorded import followed, timeline
 
 
+@followed
+def approval(facts: Facts) -> str:
+    return facts.subscription.effective_approval
+
+
+@followed
+def catalog_is_ready(facts: Facts) -> bool:
+    return facts.subscription.catalog is not None and facts.subscription.catalog.ready
+
+
+@followed
+def head(facts: Facts) -> tuple[str, int | None, bool | None]:
+    channel = facts.catalog.channel
+    return channel.head_version if channel else "", facts.catalog.behind, facts.catalog.lost
+
+
+@followed
+def plan_pending_since(facts: Facts) -> str:
+    found = dict(facts.subscription.abnormal_since).get("InstallPlanPending")
+    return datetime.fromtimestamp(found, UTC).strftime("%H:%M:%S") if found else ""
+
+
+@followed
+def hyperconverged_versions(facts: Facts) -> list[str]:
+    return sorted(csv.variable("HCO_KV_IO_VERSION") for csv in facts.package.csvs)
+
+
+@followed
 def operator(facts: Facts) -> str:
     """The completed version and its CSV."""
     found = facts.versions.operator
@@ -86,7 +114,7 @@ def test_completed_version(recording: str, expected: list[tuple[str, str]]) -> N
     ],
 )
 def test_effective_approval_never_wavers(recording: str, strategy: str) -> None:
-    seen = timeline(recording, lambda facts: facts.subscription.effective_approval)
+    seen = timeline(recording, approval)
     assert [value for _, value in seen if value] == [strategy]
 
 
@@ -111,12 +139,11 @@ def test_effective_approval_never_wavers(recording: str, strategy: str) -> None:
     ],
 )
 def test_our_catalog(recording: str, expected: list[tuple[str, bool]]) -> None:
-    seen = timeline(
-        recording, lambda facts: facts.subscription.catalog is not None and facts.subscription.catalog.ready
-    )
+    seen = timeline(recording, catalog_is_ready)
     assert seen[1:] == expected
 
 
+@followed
 def upgradeable(facts: Facts) -> str:
     """Why OLM would not replace the operator; `yes` when it would."""
     verdicts = [each for each in facts.operands.by_operator_condition if each.source == "effective"]
@@ -139,6 +166,7 @@ def test_whether_olm_would_replace_the_operator(recording: str, expected: list[s
     assert [value for _, value in timeline(recording, upgradeable) if value] == expected
 
 
+@followed
 def waiting(facts: Facts) -> str:
     """The pending update: target, cause and since; empty when none is pending."""
     update = facts.pending.update
@@ -295,10 +323,6 @@ def test_a_failed_plan_is_pending_until_it_is_deleted() -> None:
 
 
 def test_the_head_of_the_channel_stays_while_its_catalog_is_down() -> None:
-    def head(facts: Facts) -> tuple[str, int | None, bool | None]:
-        channel = facts.catalog.channel
-        return channel.head_version if channel else "", facts.catalog.behind, facts.catalog.lost
-
     assert timeline("07b-catalog-down", head)[-4:] == [
         ("00:45:29.324", ("4.17.3", None, False)),
         ("00:45:44.699", ("4.17.3", 0, False)),
@@ -309,16 +333,9 @@ def test_the_head_of_the_channel_stays_while_its_catalog_is_down() -> None:
 
 
 def test_a_condition_that_flaps_has_held_since_it_began() -> None:
-    def since(facts: Facts) -> str:
-        found = dict(facts.subscription.abnormal_since).get("InstallPlanPending")
-        return datetime.fromtimestamp(found, UTC).strftime("%H:%M:%S") if found else ""
-
     # It vanishes and comes back with other times and with old ones.
-    assert {value for _, value in timeline("06-not-upgradeable", since)} == {"", "00:30:05"}
+    assert {value for _, value in timeline("06-not-upgradeable", plan_pending_since)} == {"", "00:30:05"}
 
 
 def test_hyperconverged_is_told_its_version_by_the_csv() -> None:
-    def told(facts: Facts) -> list[str]:
-        return sorted(csv.variable("HCO_KV_IO_VERSION") for csv in facts.package.csvs)
-
-    assert ["1.15.2", "1.16.0"] in [value for _, value in timeline("hco-01-plain", told)]
+    assert ["1.15.2", "1.16.0"] in [value for _, value in timeline("hco-01-plain", hyperconverged_versions)]

@@ -32,6 +32,8 @@ def said(version: str, reason: str = "Upgradeable", since: datetime = BORN, stat
 
 
 UPGRADING = said(NEW, "Initializing", at(20), False)
+RESTARTED = said(NEW, "Initializing", at(900), False)
+DENIES = said(NEW, "SSPNotUpgradeable", at(800), False)
 
 
 def silent(version: str) -> Object:
@@ -94,13 +96,24 @@ def state(facts: Facts) -> str:
             id="the new version with operands that progress is no end",
         ),
         pytest.param(
+            "running",
+            [succeeded(NEW, at(0), at(60)), hco(NEW, "False", at(90)), UPGRADING],
+            id="Progressing=False since, but the operator says that it is at it: it alone may be replaced",
+        ),
+        pytest.param(
             "complete",
-            [
-                succeeded(NEW, at(0), at(60)),
-                hco(NEW, "False", at(90)),
-                UPGRADING,
-            ],
-            id="Progressing=False together with the new version, whatever the operator says",
+            [succeeded(NEW, at(0), at(60)), hco(NEW, "False", at(90)), RESTARTED],
+            id="Progressing=False since, and the operator has restarted after the end",
+        ),
+        pytest.param(
+            "complete",
+            [succeeded(NEW, at(0), at(60)), hco(NEW, "True", at(900)), RESTARTED],
+            id="an operand progresses, and the operator has restarted after the end",
+        ),
+        pytest.param(
+            "complete",
+            [succeeded(NEW, at(0), at(60)), hco(NEW, "True", at(900)), DENIES],
+            id="an operand progresses and is not upgradeable, long after the end",
         ),
         pytest.param(
             "running",

@@ -274,6 +274,12 @@ def test_progress_is_counted_on_the_instances() -> None:
             0,
             (3, 1, 1, 1),
         ),
+        (
+            # Without machines it keeps nothing back.
+            pool(paused=True, configurations=("rendered-b", "rendered-a"), counts=(0, 0, 0, 0)),
+            0,
+            (0, 0, 0, 0),
+        ),
         ({**pool(), "status": None, "spec": None}, 0, (0, 0, 0, 0)),
     ],
 )
@@ -289,6 +295,37 @@ def test_a_pool_counts_as_paused_while_something_waits(
         f'virt_upgrade_pool_machines_state{{pool="worker",state="updated"}} {updated}\n'
         f'virt_upgrade_pool_paused{{pool="worker"}} {paused}\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("updated", "updating", "expected"),
+    [
+        pytest.param(5000, 1000, 1000, id="given its configuration first, then paused"),
+        pytest.param(1000, 90000, 1000, id="paused first"),
+        pytest.param(None, 1000, 0, id="half of it is missing: first seen"),
+    ],
+)
+def test_since_when_a_pool_has_been_paused_is_told_by_its_conditions(
+    updated: int | None, updating: int, expected: int
+) -> None:
+    def said(type_: str, ago: int) -> Object:
+        return objects.condition(type_, "False", datetime.fromtimestamp(NOW - ago, UTC))
+
+    waiting = pool(paused=True, configurations=("rendered-b", "rendered-a"))
+    waiting["status"]["conditions"] = [said("Updating", updating)]
+    waiting["status"]["conditions"] += [said("Updated", updated)] if updated is not None else []
+    history = facts_of(waiting, now=NOW).observe(History())
+    facts = facts_of(waiting, history=history, now=NOW)
+    page = page_of(waiting, families=["pool_paused_since_timestamp_seconds"], history=history, now=NOW)
+    assert page == f'virt_upgrade_pool_paused_since_timestamp_seconds{{pool="worker"}} {NOW - expected:.0f}\n'
+    found = next(each for each in facts.findings.found if each.finding.name == "pool_paused")
+    assert found.since == NOW - expected
+
+
+def test_machines_that_are_degraded_make_a_pool_so_that_does_not_say_it() -> None:
+    ill = pool(counts=(3, 1, 1, 2))
+    ill["status"]["conditions"] = []
+    assert facts_of(ill, now=NOW).findings.objects["pool_degraded"] == ("worker",)
 
 
 def test_since_when_a_pool_has_been_paused_is_remembered() -> None:

@@ -102,7 +102,7 @@ async def test_not_ready_names_what_is_missing_and_ready_says_ok() -> None:
         pipeline = LivePipeline(StaticCredentials(Connection(api.url)), settings=QUICK)
         async with running(pipeline, ("127.0.0.1", 0)) as (_web, port), aiohttp.ClientSession() as session:
             each = Served(api, pipeline, f"http://127.0.0.1:{port}", session)
-            wanted = {"packagemanifests", "subscriptions"}
+            wanted = {"events", "jobs", "packagemanifests", "pods", "subscriptions"}
             await until(lambda: set(pipeline.missing()) == wanted, f"{wanted} are missing")
             assert await each.get("/readyz") == (
                 503,

@@ -1,0 +1,526 @@
+"""What do the objects tell of updates of the operator, and what of it is remembered?
+
+One record for each ClusterServiceVersion that came by an update (`exporter/facts/operator_upgrade.py` says
+which instants it holds), or for a plan that failed before it had made any. What the objects tell now is added
+to what is remembered; once the outcome is known, nothing that happens later changes it.
+
+The first installation is no update, whatever its bundle says it replaces: an update is proved by what was
+there before, a HyperConverged that has changed since, an older ClusterServiceVersion that had succeeded or
+its plan, or by memory. Flaps of an installed ClusterServiceVersion, after a restart, a drain or a rotated
+certificate, begin nothing.
+
+An update that never gets there ends when its ClusterServiceVersion is deleted or replaced: superseded when
+something newer takes its place, else failed. That a newer one waits behind the gate replaces nothing yet: it
+may wait for the end of this one. One whose plan fails before it has made any (its first step is refused)
+began when the plan did, and ends with the plan, or with what is tried next. What happened while nobody looked
+is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from exporter.facts import semver, upgrade_workloads
+from exporter.facts.arrival import Arrival, End, announced, progressing_ended, version_of
+from exporter.facts.cluster import Cluster
+from exporter.facts.package import Package, family, identity
+from exporter.facts.pending import Pending
+from exporter.facts.rollout import RESTS_ON as ROLLOUT
+from exporter.facts.rollout import Rollout
+from exporter.history.instants import earliest
+from exporter.history.upgrades import Upgrade, Upgrades
+from exporter.history.value import History, Observations
+from exporter.kube.resource import Resource
+from exporter.records.base import condition, unix
+from exporter.records.events import EVENTS
+from exporter.records.machines import VIRTUAL_MACHINE_INSTANCES
+from exporter.records.olm import (
+    CLUSTER_SERVICE_VERSIONS,
+    INSTALL_PLANS,
+    OPERATOR_CONDITIONS,
+    SUBSCRIPTIONS,
+    ClusterServiceVersion,
+    InstallPlan,
+)
+from exporter.records.virtualization import HYPERCONVERGEDS
+
+RESTS_ON: Final[tuple[Resource[Any], ...]] = (
+    CLUSTER_SERVICE_VERSIONS,
+    OPERATOR_CONDITIONS,
+    SUBSCRIPTIONS,
+    INSTALL_PLANS,
+)
+"""What has to be known to tell anything."""
+TOLD_BY: Final[tuple[Resource[Any], ...]] = (HYPERCONVERGEDS, EVENTS)
+"""Where these may not be read nothing tells the end, and an update stays in its roll-out."""
+
+_NOT_UPGRADEABLE: Final = "OperatorConditionNotUpgradeable"
+_WAITING: Final = {"", "Pending"}
+_REPLACED: Final = {"Replacing", "Deleting"}
+_SAME_SECOND: Final = 0.001
+"""Apart are attempts that failed within one second, which is all that the API tells."""
+
+
+def observe(
+    cluster: Cluster,
+    history: History,
+    seen: Observations,
+    *,
+    package: Package,
+    rollout: Rollout,
+    pending: Pending,
+    before: frozenset[str] | None,
+    methods: frozenset[str] | None,
+    outdated: int | None,
+    counted: bool,
+) -> None:
+    """Remember what can be seen of updates now.
+
+    Args:
+        cluster: the records.
+        history: what is remembered.
+        seen: what is added to it.
+        package: what is ours.
+        rollout: how far the operator's versions have come.
+        pending: the pending update.
+        before: uids of our ClusterServiceVersions a moment ago; None when nobody looked.
+        methods: by which VMs are moved into new launchers; None where nothing says.
+        outdated: VMs that are still to be moved into a new launcher; None where nothing tells.
+        counted: they were counted a moment ago.
+    """
+    if rollout.first or not can_look(cluster):
+        return
+    now = float(int(seen.now))
+    looked = look(cluster, history, package, rollout, before)
+    for each in looked:
+        seen.upgrade(_with_offer(each, pending, history))
+    known = history.upgrades.add(looked)
+    csvs = {identity(each) for each in package.csvs}
+    plans = failed_plans(package)
+    for number, each in enumerate(known.records):
+        stored = history.upgrades.find(each.uid)
+        if each.uid in plans:
+            continue
+        if each.uid in csvs:
+            at_hand = before is not None and each.uid in before and cluster.hears(*ROLLOUT)
+            if each.arrived and each.completed is None and at_hand and not (stored and stored.arrived):
+                # Nothing but our own eyes tells when.
+                seen.upgrade(_note(each, completed=now, at_most=each.at_most))
+        elif not each.has_ended and cluster.known(CLUSTER_SERVICE_VERSIONS) and cluster.hears(*ROLLOUT):
+            seen.upgrade(_vanished(each, cluster, package, known.records[number + 1 :], now, before))
+    heard = cluster.hears(VIRTUAL_MACHINE_INSTANCES)
+    upgrade_workloads.observe(
+        history,
+        seen,
+        known,
+        looks_on=before is not None and counted and heard and cluster.hears(*RESTS_ON),
+        methods=methods,
+        outdated=outdated if heard else None,
+    )
+
+
+def can_look(cluster: Cluster) -> bool:
+    """All that tells of updates is known, or will not be."""
+    return cluster.decided(*RESTS_ON) and cluster.answered(*TOLD_BY)
+
+
+def look(
+    cluster: Cluster, history: History, package: Package, rollout: Rollout, before: frozenset[str] | None
+) -> list[Upgrade]:
+    """What the objects tell of updates, with what is remembered.
+
+    Args:
+        cluster: the records.
+        history: what is remembered.
+        package: what is ours.
+        rollout: how far the operator's versions have come.
+        before: uids of our ClusterServiceVersions a moment ago; None when nobody looked.
+    """
+    if rollout.first or not can_look(cluster):
+        return []
+    watcher = _Look(cluster, history.upgrades, package, before)
+    # What a failed plan began with is told by the ClusterServiceVersions that were there then.
+    failed = failed_plans(package).values() if cluster.hears(CLUSTER_SERVICE_VERSIONS) else ()
+    plans = (_of_plan(each, history, package, before) for each in failed)
+    return [*watcher.records(), *(each for each in plans if each is not None)]
+
+
+class _Look:
+    """The objects of one moment."""
+
+    def __init__(
+        self, cluster: Cluster, upgrades: Upgrades, package: Package, before: frozenset[str] | None
+    ) -> None:
+        self._cluster = cluster
+        self._upgrades = upgrades
+        self._package = package
+        self._hyperconverged = package.hyperconverged
+        self._before = before
+        self._hears = cluster.hears(*ROLLOUT)
+
+    def records(self) -> Iterator[Upgrade]:
+        """A record for each ClusterServiceVersion that came by an update."""
+        for csv in self._package.csvs:
+            started = unix(csv.metadata.creation_timestamp)
+            if started is not None and self._is_upgrade(csv, started):
+                yield self._record(csv, started)
+
+    # Is it one?
+
+    def _is_upgrade(self, csv: ClusterServiceVersion, started: float) -> bool:
+        """Something was there before: a bundle's `replaces` alone proves nothing."""
+        if self._upgrades.find(identity(csv)) is not None:
+            return True
+        if not csv.replaces:
+            return False
+        before = next((each for each in self._package.csvs if each.name == csv.replaces), None)
+        made = unix(before.metadata.creation_timestamp) if before is not None else None
+        if before is not None and made is not None and made < started:
+            # Of one that never succeeded the one before it tells.
+            return before.has_succeeded or self._is_upgrade(before, made)
+        return (
+            any(each.csv == csv.replaces for each in self._upgrades.records)
+            or self._changes_since(csv, started)
+            or any(
+                csv.replaces in plan.csv_names
+                and plan.namespace == csv.namespace
+                and csv.name not in plan.csv_names
+                and (unix(plan.metadata.creation_timestamp) or started) < started
+                and plan.started is not None
+                for plan in self._cluster[INSTALL_PLANS]
+            )
+        )
+
+    def _changes_since(self, csv: ClusterServiceVersion, started: float) -> bool:
+        """A HyperConverged was there, and has changed since or is to; else it may be installed anew."""
+        hyperconverged = self._hyperconverged
+        made = unix(hyperconverged.metadata.creation_timestamp) if hyperconverged else None
+        if hyperconverged is None or made is None or made >= started:
+            return False
+        progressing = condition(hyperconverged.conditions, "Progressing")
+        moved = unix(progressing.last_transition_time) if progressing is not None else None
+        return (
+            hyperconverged.operator_version != version_of(csv)
+            or (moved is not None and moved >= started)
+            or bool(announced(self._cluster, csv.namespace, version_of(csv), started))
+        )
+
+    # What does it tell?
+
+    def _record(self, csv: ClusterServiceVersion, started: float) -> Upgrade:
+        uid = identity(csv)
+        known = self._upgrades.find(uid)
+        watched = self._before is not None and uid in self._before
+        plan = _plan(self._cluster, csv)
+        same = self._same_version(csv, known)
+        begun = known is not None and known.whole and not known.missed
+        unbroken = csv.is_whole or (begun and (watched or _overlaps(csv, known)))
+        installed, failures = _attempts(csv, started, known, plan, unbroken=unbroken)
+        # Of a version that is replaced its own history of phases may not tell whether it ever came up.
+        succeeded = installed is not None if unbroken else csv.has_succeeded
+        arrival = Arrival(self._cluster, self._hyperconverged, csv, succeeded=succeeded, same_version=same)
+        arrived = arrival.reached
+        if known is not None and known.outcome and not known.at_most:
+            arrived = known.arrived
+        end = self._end(arrival, known, installed, succeeded=succeeded, watched=watched)
+        if end.at is not None and installed is not None:
+            installed = min(installed, end.at)
+        elif end.at is not None and arrived and not succeeded and self._hears:
+            # The operands are through before all operators are up.
+            installed = end.at
+        if installed is not None:
+            failures = tuple(each for each in failures if each <= installed)
+        gated, opened = _gate(csv)
+        # What may have arrived before anybody looked was not replaced before it had.
+        over = arrived or end.at_most or (known is not None and bool(known.outcome))
+        gone = None if over else self._replaced_at(csv, arrival, succeeded=succeeded)
+        offered = unix(plan.metadata.creation_timestamp) if plan else None
+        failed = unix(plan.failed_at) if plan is not None else None
+        return Upgrade(
+            uid=uid,
+            started=started,
+            csv=csv.name,
+            from_version=self._from_version(csv),
+            to_version=csv.version,
+            offered=None if offered is None else min(offered, started),
+            whole=csv.is_whole,
+            gated=gated,
+            opened=None if opened is None else max(opened, started),
+            installed=installed,
+            completed=end.at,
+            at_most=end.at_most,
+            arrived=arrived,
+            gone=gone,
+            superseded=gone is not None,
+            target=version_of(csv),
+            same_version=same,
+            plan_failed=None if failed is None else max(failed, started),
+            failures=failures,
+            missed=not unbroken,
+            approver=plan.approver if plan else "",
+        )
+
+    def _end(
+        self,
+        arrival: Arrival,
+        known: Upgrade | None,
+        installed: float | None,
+        *,
+        succeeded: bool,
+        watched: bool,
+    ) -> End:
+        """E as it is remembered, or as the objects tell."""
+        if known is not None and known.outcome and not known.at_most:
+            # What is over stays as it is: much may happen to its objects.
+            return End(known.completed)
+        followed = watched and known is not None and not known.at_most
+        if not arrival.reached:
+            # Who looks for the first time in the middle of something cannot tell whether it is the first.
+            return End(None, at_most=not followed and succeeded and not arrival.is_first)
+        told = arrival.end(installed, watched=followed)
+        if known is None or known.completed is None or (told.at or known.completed) < known.completed:
+            return told
+        return End(known.completed, at_most=told.at_most or told.at != known.completed)
+
+    def _same_version(self, csv: ClusterServiceVersion, known: Upgrade | None) -> bool | None:
+        """HyperConverged had the version that it is to have before; None where nothing tells."""
+        hyperconverged = self._hyperconverged
+        if known is not None and known.same_version is not None:
+            return known.same_version
+        if hyperconverged is None or not hyperconverged.operator_version or not self._hears:
+            return None
+        if hyperconverged.operator_version != version_of(csv):
+            return False
+        comes = self._before is not None and identity(csv) not in self._before and not csv.has_succeeded
+        if comes or not csv.has_begun:
+            # Before the new operator can have written anything.
+            return True
+        before = next((each for each in self._package.csvs if each.name == csv.replaces), None)
+        return None if before is None else version_of(before) == version_of(csv)
+
+    def _replaced_at(self, csv: ClusterServiceVersion, arrival: Arrival, *, succeeded: bool) -> float | None:
+        """When another one took its place before it had arrived."""
+        successor = next((each for each in self._package.csvs if each.replaces == csv.name), None)
+        if successor is None or csv.phase not in _REPLACED or not self._hears:
+            # What nobody has heard of for too long may have arrived by now.
+            return None
+        begun = _begun_at(successor)
+        said = arrival.operator_condition
+        override = condition(said.overrides, "Upgradeable") if said is not None else None
+        forced = override is not None and override.is_true
+        if succeeded and not forced and arrival.word is not None and not successor.has_succeeded:
+            # OLM goes on because the operator allows it: then HyperConverged is about to say that it arrived.
+            return None
+        return begun
+
+    def _from_version(self, csv: ClusterServiceVersion) -> str:
+        here = next((each.version for each in self._package.csvs if each.name == csv.replaces), "")
+        known = next((each.to_version for each in self._upgrades.records if each.csv == csv.replaces), "")
+        return here or known or semver.of_csv(csv.replaces)
+
+
+def _begun_at(csv: ClusterServiceVersion) -> float | None:
+    """When its installation began; None while it has not."""
+    if not csv.has_begun:
+        return None
+    held, opened = _gate(csv)
+    return opened if held else unix(csv.metadata.creation_timestamp)
+
+
+def _attempts(
+    csv: ClusterServiceVersion,
+    started: float,
+    known: Upgrade | None,
+    plan: InstallPlan | None,
+    *,
+    unbroken: bool,
+) -> tuple[float | None, tuple[float, ...]]:
+    """O, and when attempts failed before it.
+
+    `unbroken` is a history of phases of which nothing has been lost that is not remembered.
+    """
+    if known is not None and known.installed is not None:
+        return known.installed, known.failures
+    if not unbroken:
+        return None, ()
+    succeeded = unix(csv.first_succeeded)
+    failures: list[float] = []
+    for each in csv.changes:
+        at = unix(each.last_transition_time)
+        if each.phase == "Succeeded":
+            break
+        if each.phase == "Failed" and at is not None and (succeeded is None or at <= succeeded):
+            at = max(started, at)
+            while at in failures:
+                at = round(at + _SAME_SECOND, 3)
+            failures.append(at)
+    if plan is not None and plan.failed:
+        failures.append(max(started, unix(plan.failed_at) or started))
+    return None if succeeded is None else max(started, succeeded), tuple(sorted({*failures}))
+
+
+def _overlaps(csv: ClusterServiceVersion, known: Upgrade | None) -> bool:
+    """Its history of phases reaches back to what is remembered of it."""
+    oldest = next((unix(each.last_transition_time) for each in csv.changes), None)
+    return known is not None and oldest is not None and oldest <= max(known.failures, default=0.0)
+
+
+def _gate(csv: ClusterServiceVersion) -> tuple[bool, float | None]:
+    """Whether it was held by the gate, and when that opened."""
+    held = False
+    for each in csv.changes:
+        if held and each.phase not in _WAITING:
+            return True, unix(each.last_transition_time)
+        held = held or each.reason == _NOT_UPGRADEABLE
+    return held or (csv.phase in _WAITING and csv.reason == _NOT_UPGRADEABLE), None
+
+
+def _plan(cluster: Cluster, csv: ClusterServiceVersion) -> InstallPlan | None:
+    """The plan that brought it: the last one begun before it was there."""
+    created = unix(csv.metadata.creation_timestamp) or 0.0
+    plans = [
+        (made, each)
+        for each in cluster[INSTALL_PLANS]
+        if each.namespace == csv.namespace
+        and csv.name in each.csv_names
+        and each.approved
+        and (made := unix(each.metadata.creation_timestamp)) is not None
+        and made <= created
+    ]
+    return max(plans, key=lambda each: each[0])[1] if plans else None
+
+
+# Plans that never made anything
+
+
+def failed_plans(package: Package) -> dict[str, InstallPlan]:
+    """Plans, by uid, that failed before they had made our ClusterServiceVersion."""
+    return {
+        identity(plan): plan
+        for plan in package.plans
+        if plan.failed and not plan.has_made(name := _csv_of(plan, package))
+        if not any(each.name == name and not _came_after(plan, each) for each in package.csvs)
+    }
+
+
+def _came_after(plan: InstallPlan, csv: ClusterServiceVersion) -> bool:
+    """Another plan has made it."""
+    failed, created = unix(plan.failed_at), unix(csv.metadata.creation_timestamp)
+    return failed is not None and created is not None and failed < created
+
+
+def _csv_of(plan: InstallPlan, package: Package) -> str:
+    """Our package's ClusterServiceVersion among those of one of its plans."""
+    families = {family(each.name) for each in package.csvs}
+    return next(name for name in plan.csv_names if family(name) in families)
+
+
+def _of_plan(
+    plan: InstallPlan, history: History, package: Package, before: frozenset[str] | None
+) -> Upgrade | None:
+    """The update that a failed plan began; None for one that something was installed by, or by nobody."""
+    name = _csv_of(plan, package)
+    started = unix(plan.started) or unix(plan.metadata.creation_timestamp)
+    if started is None:
+        return None
+    older = [each for each in package.csvs if (unix(each.metadata.creation_timestamp) or started) < started]
+    failed = unix(plan.failed_at)
+    made_it = any(
+        each.csv == name and each.started >= started - 1 and (failed is None or each.started <= failed)
+        for each in history.upgrades.records
+        if not each.of_plan
+    )
+    known = history.upgrades.find(identity(plan))
+    if known is None and (made_it or not older):
+        return None
+    if known is not None and known.outcome:
+        return known
+    version = semver.of_csv(name)
+    next_ = [
+        (made, csv, each.generation)
+        for each in package.plans
+        if (csv := _csv_of(each, package)) and identity(each) != identity(plan)
+        if (made := unix(each.metadata.creation_timestamp)) is not None and made > started
+    ]
+    next_ += [
+        (made, each.name, 0)
+        for each in package.csvs
+        if (made := unix(each.metadata.creation_timestamp)) is not None and made > started
+    ]
+    gone, successor, generation = min(next_, default=(None, "", 0))
+    # Plans are numbered: one in between has gone unseen, and this one ended with it.
+    lost = generation > plan.generation + 1 and (before is None or identity(plan) not in before)
+    created = unix(plan.metadata.creation_timestamp)
+    return Upgrade(
+        uid=identity(plan),
+        started=started,
+        csv=name,
+        from_version=older[-1].version if older else "",
+        to_version=version,
+        offered=None if created is None else min(created, started),
+        whole=True,
+        gone=None if lost else gone,
+        superseded=gone is not None and not lost and semver.newer(semver.of_csv(successor), version),
+        lost=lost,
+        of_plan=True,
+        plan_failed=max(started, failed or started),
+        failures=(max(started, failed or started),),
+        approver=plan.approver,
+    )
+
+
+# When nothing is left of it
+
+
+def _vanished(
+    record: Upgrade,
+    cluster: Cluster,
+    package: Package,
+    later: tuple[Upgrade, ...],
+    now: float,
+    before: frozenset[str] | None,
+) -> Upgrade:
+    """One whose ClusterServiceVersion, or plan, is there no more."""
+    hyperconverged = package.hyperconverged
+    watched = before is not None and record.uid in before
+    # When its VMs were done, before the next one at the latest, went unseen as well.
+    settled = bool(later) and not watched
+    target = record.target or record.to_version
+    never = record.same_version or record.of_plan
+    said = () if never else announced(cluster, package.namespace, target, record.started)
+    if said:
+        return _note(record, arrived=True, completed=said[0], settled=settled)
+    if hyperconverged is not None and hyperconverged.operator_version == target and not record.of_plan:
+        ended = None if record.same_version else progressing_ended(hyperconverged, record.started)
+        return _note(record, arrived=True, completed=ended, at_most=ended is not None, settled=settled)
+    if not watched or record.at_most:
+        return _note(record, lost=True)
+    successor = next((each for each in package.csvs if each.replaces == record.csv), None)
+    gone = _begun_at(successor) if successor is not None else None
+    newer = any(semver.newer(each.version, record.to_version) for each in package.csvs)
+    planned = any(
+        name != record.csv and semver.newer(semver.of_csv(name), record.to_version)
+        for plan in package.plans
+        for name in plan.csv_names
+        if family(name) == family(record.csv)
+    )
+    followed = any(semver.newer(each.to_version, record.to_version) for each in later)
+    return _note(record, gone=now if gone is None else gone, superseded=followed or newer or planned)
+
+
+def _note(record: Upgrade, **what: Any) -> Upgrade:
+    """Nothing but the record's identity, and what is new."""
+    return Upgrade(**{"uid": record.uid, "started": record.started, **what})
+
+
+def _with_offer(record: Upgrade, pending: Pending, history: History) -> Upgrade:
+    """With when it became available, as long as that is known."""
+    update = pending.update
+    if update is None or update.csv != record.csv:
+        return record
+    known = history.upgrades.find(record.uid)
+    offered = earliest(update.since, record.offered, known.offered if known else None)
+    return replace(record, offered=None if offered is None else min(float(int(offered)), record.started))
