@@ -113,10 +113,13 @@ def pool(
     updated: int | None = None,
     paused: bool = False,
     degraded: bool = False,
+    wants: str = "",
+    has: str = "rendered-worker-a",
+    conditions: Iterable[ApiObject] = (),
 ) -> ApiObject:
-    """A pool; one whose machines are not all updated is to get another configuration."""
+    """A pool; one whose machines are not all updated wants another configuration than it has."""
     done = machines if updated is None else updated
-    wanted = "rendered-worker-a" if updated is None else "rendered-worker-b"
+    wanted = wants or (has if updated is None else "rendered-worker-b")
     return api_object(
         f"{_MCO}/v1",
         "MachineConfigPool",
@@ -125,13 +128,13 @@ def pool(
         spec={"paused": paused, "configuration": {"name": wanted}},
         status={
             "observedGeneration": 1,
-            "configuration": {"name": "rendered-worker-a"},
+            "configuration": {"name": has},
             "machineCount": machines,
             "updatedMachineCount": done,
             "readyMachineCount": done,
             "unavailableMachineCount": 0,
             "degradedMachineCount": int(degraded),
-            "conditions": [condition("Degraded", "True" if degraded else "False", created)],
+            "conditions": [condition("Degraded", "True" if degraded else "False", created), *conditions],
         },
     )
 

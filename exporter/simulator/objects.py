@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 ApiObject: TypeAlias = dict[str, Any]
@@ -17,8 +18,6 @@ PACKAGE: Final = "kubevirt-hyperconverged"
 CATALOG: Final = "redhat-operators"
 CATALOG_NAMESPACE: Final = "openshift-marketplace"
 HYPERCONVERGED: Final = "kubevirt-hyperconverged"
-
-_DIGEST: Final = "sha256:" + "0" * 64
 
 
 def time(moment: datetime) -> str:
@@ -65,6 +64,11 @@ def api_object(
     return whole
 
 
+def _payload(version: str) -> str:
+    """Every release has an image of its own."""
+    return f"quay.io/openshift-release-dev/ocp-release@sha256:{sha256(version.encode()).hexdigest()}"
+
+
 def release(
     version: str, started: datetime, completed: datetime | None, *, given_up: bool = False
 ) -> ApiObject:
@@ -73,7 +77,7 @@ def release(
     return {
         "state": "Completed" if done else "Partial",
         "version": version,
-        "image": f"quay.io/openshift-release-dev/ocp-release@{_DIGEST}",
+        "image": _payload(version),
         "startedTime": time(started),
         "completionTime": time(completed) if completed else None,
         "verified": True,
@@ -96,10 +100,7 @@ def cluster_version(
             "history": history,
             "observedGeneration": 1,
             "versionHash": "story",
-            "availableUpdates": [
-                {"version": version, "image": f"quay.io/openshift-release-dev/ocp-release@{_DIGEST}"}
-                for version in available
-            ]
+            "availableUpdates": [{"version": version, "image": _payload(version)} for version in available]
             or None,
         },
     )
@@ -254,8 +255,29 @@ def install_plan(
     approval: str = "Manual",
     approved: bool = False,
     phase: str = "",
+    begun: datetime | None = None,
+    failed: datetime | None = None,
 ) -> ApiObject:
-    """A plan; one that nobody has approved waits, another one is complete unless told otherwise."""
+    """A plan; one that nobody has approved waits, another one is complete unless told otherwise.
+
+    One that has failed did so with its first step, by which it makes the ClusterServiceVersion.
+    """
+    step = {
+        "resolving": csv,
+        "resource": {
+            "group": "operators.coreos.com",
+            "version": "v1alpha1",
+            "kind": "ClusterServiceVersion",
+            "name": csv,
+            "sourceName": CATALOG,
+            "sourceNamespace": CATALOG_NAMESPACE,
+        },
+        "status": "Unknown",
+    }
+    ended = {
+        "plan": [step],
+        "conditions": [condition("Installed", "False", failed, "InstallComponentFailed", "denied")],
+    }
     return api_object(
         "operators.coreos.com/v1alpha1",
         "InstallPlan",
@@ -270,8 +292,10 @@ def install_plan(
             "generation": 1,
         },
         status={
-            "phase": phase or ("Complete" if approved else "RequiresApproval"),
+            "phase": "Failed" if failed else phase or ("Complete" if approved else "RequiresApproval"),
             "catalogSources": [CATALOG],
+            **({"startTime": time(begun)} if begun else {}),
+            **(ended if failed else {}),
         },
     )
 
@@ -325,6 +349,67 @@ def cluster_service_version(
             "install": {"strategy": "deployment", "spec": {"deployments": []}},
         },
         status={**changes[-1], "conditions": changes} if changes else {},
+    )
+
+
+def pod(name: str, *, created: datetime, waiting: str = "", sandbox: bool = True) -> ApiObject:
+    """A pod of the operator: ready, or waiting for something since it was created."""
+    state: ApiObject = (
+        {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": time(created)}}
+    )
+    # A pod may have dots in its name, a container may not.
+    own = name.replace(".", "-")
+    container = {"name": own, "image": f"registry.example/{name}:1", "imageID": "", "restartCount": 0}
+    return api_object(
+        "v1",
+        "Pod",
+        name,
+        namespace=NAMESPACE,
+        created=created,
+        spec={"containers": [{"name": own, "image": container["image"]}]},
+        status={
+            "phase": "Pending" if waiting else "Running",
+            "conditions": [
+                condition("PodScheduled", "True", created),
+                condition("PodReadyToStartContainers", str(sandbox), created),
+                condition("Ready", str(not waiting), created, "ContainersNotReady" if waiting else ""),
+            ],
+            "containerStatuses": [{**container, "ready": not waiting, "state": state}],
+        },
+    )
+
+
+def upgraded(version: str, at: datetime) -> ApiObject:
+    """The event by which HyperConverged says that it has reached a version."""
+    obj = api_object("v1", "Event", f"hco-operator.{version}", namespace=NAMESPACE, created=at)
+    del obj["spec"]
+    return obj | {
+        "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": "hco-operator"},
+        "reason": "UpgradeHCO",
+        "message": f"Successfully upgraded to version {version}",
+        "source": {"component": PACKAGE},
+        "firstTimestamp": time(at),
+        "lastTimestamp": time(at),
+        "count": 1,
+        "type": "Normal",
+    }
+
+
+def unpack_job(name: str, *, created: datetime, failed: datetime | None = None) -> ApiObject:
+    """The job by which OLM unpacks a bundle, under way or given up after ten minutes."""
+    labels = {"operatorframework.io/bundle-unpack-ref": name}
+    pod_spec = {"containers": [{"name": "extract", "image": "registry.example/bundle:1"}]}
+    said = ("FailureTarget", "Failed") if failed else ()
+    conditions = [condition(each, "True", failed, "DeadlineExceeded") for each in said]
+    return api_object(
+        "batch/v1",
+        "Job",
+        name,
+        namespace=CATALOG_NAMESPACE,
+        created=created,
+        labels=labels,
+        spec={"template": {"spec": {**pod_spec, "restartPolicy": "Never"}}},
+        status={"startTime": time(created), **({"conditions": conditions} if conditions else {"active": 1})},
     )
 
 

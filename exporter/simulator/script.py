@@ -74,6 +74,55 @@ class Machines:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How one update of the operator really went; None is what has not happened."""
+
+    from_version: str
+    to_version: str
+    offered: datetime
+    """A."""
+    started: datetime
+    """S."""
+    held: bool = False
+    """The gate has held it."""
+    opened: datetime | None = None
+    """G, of one that was held."""
+    installed: datetime | None = None
+    """O."""
+    completed: datetime | None = None
+    """E."""
+    workloads: datetime | None = None
+    """W."""
+    gone: datetime | None = None
+    """It ended like this without E."""
+    superseded: bool = False
+    failures: int = 0
+    hopeless: bool = False
+    """It has failed, and does not go on by itself."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """An update of OpenShift as one plane goes through it."""
+
+    running: bool = False
+    began: datetime | None = None
+    completed: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OpenShift:
+    """OpenShift's own updates."""
+
+    control: Plane
+    workers: Plane | None
+    wanted: tuple[str, ...] = ()
+    """Kinds."""
+    blocked: tuple[str, ...] = ()
+    """By whom the next minor is."""
+
+
+@dataclass(frozen=True)
 class Truth:
     """What an exporter that watches has to say from this moment on."""
 
@@ -86,6 +135,12 @@ class Truth:
     head: str = ""
     machines: Machines | None = None
     """None in stories without any."""
+    courses: tuple[Course, ...] | None = None
+    """Updates of the operator, the latest last; None where the story does not say."""
+    openshift: OpenShift | None = None
+    """None in stories that are not about it."""
+    waiting: Mapping[str, int] | None = None
+    """Pods of the operator by what they wait for; None in stories without any."""
 
 
 @dataclass

@@ -194,11 +194,14 @@ def unpack_failed(world: World) -> Iterator[float]:
     """The bundle's image cannot be pulled, until it can."""
     setting = Setting(world)
     yield from offered(setting)
-    since = world.ago(minutes=8 / 60)
+    since, begun = world.ago(minutes=8 / 60), world.now
+    world.apply(objects.unpack_job(_JOB, created=begun))
     yield 600
+    world.apply(objects.unpack_job(_JOB, created=begun, failed=world.now))
     setting.subscribe(conditions=[UNPACKING, UNPACK_FAILED])
     setting.expect(NEXT, "unpack_failed", since)
     yield 3600
+    world.delete("Job", _JOB, objects.CATALOG_NAMESPACE)
     setting.subscribe(conditions=[UNPACKING])
     # Unpacking again, but that long after nobody can tell it from a leftover.
     setting.expect(NEXT, "not_started", since)
@@ -276,7 +279,7 @@ def openshift_done(world: World) -> Iterator[float]:
     # Its desired version is a newer minor.
     setting.expect(waits=True)
     yield 3600
-    setting._openshift.pop(0)  # noqa: SLF001 - the entry of the running update becomes the completed one
+    setting.releases.pop(0)  # the entry of the running update becomes the completed one
     setting.openshift(objects.release("4.19.3", started, world.now), channel="stable-4.19")
     setting.expect(waits=False)
     yield 60
@@ -354,16 +357,19 @@ def plan_failed(world: World) -> Iterator[float]:
     setting.subscribe(current=NEXT, plan=PLAN, conditions=[UNPACKING])
     setting.expect(NEXT, "not_started", since)
     yield 60
-    setting.plan(PLAN, NEXT, created=made, approved=True, phase="Failed")
-    setting.expect(NEXT, "plan_failed", since)
+    setting.plan_fails(PLAN, NEXT, created=made, begun=made, since=since)
     yield 7200
     world.delete("InstallPlan", PLAN, objects.NAMESPACE)
+    setting.changed(gone=world.now)
     setting.subscribe(resolving=True, conditions=[UNPACKING])
     yield 2
     made = world.now
     setting.plan(ANOTHER_PLAN, NEXT, created=made, approved=True, phase="Installing")
     setting.subscribe(current=NEXT, plan=ANOTHER_PLAN, conditions=[UNPACKING])
     yield from installs(setting, NEXT, since)
+
+
+_JOB: Final = "5c1f9a0d7e"
 
 
 def _pending(cause: str, to_version: str = NEXT, kind: str = "patch") -> str:
