@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.tools.binaries import ToolUnavailable, path_of, version_of
 
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
     from tests.servers.real_cluster import RealCluster
     from tests.servers.webhook import Webhook
 
+# How long an example takes says how busy the machine is, and nothing about the example.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
 _REAL_FIXTURES: Final = {"kube_apiserver", "real_cluster", "prometheus", "alertmanager", "promtool", "amtool"}
 
 _TITLES: Final = {"prometheus": "Prometheus", "alertmanager": "Alertmanager"}
 
+_REAL: Final = "real servers"
 _RAN: Final = pytest.StashKey[set[str]]()
 _TOOLS_USED: Final = pytest.StashKey[set[str]]()
 
@@ -87,6 +93,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RAN] = set()
     config.stash[_TOOLS_USED] = set()
+    config.pluginmanager.register(_Summary(config))
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by the marker
@@ -102,19 +109,33 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call" and not report.skipped and item.get_closest_marker("real"):
-        item.config.stash[_RAN].add(item.nodeid)
+        process = sys.modules.get("tests.servers.process")
+        started: set[str] = process.STARTED if process else set()
+        # With the report, since it may be another process that sums up.
+        report.user_properties.append((_REAL, sorted({*started, *item.config.stash[_TOOLS_USED]})))
     return report
+
+
+class _Summary:
+    """Which tests ran on real servers, and which those were."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, used in report.user_properties:
+            if name == _REAL:
+                self._config.stash[_RAN].add(report.nodeid)
+                self._config.stash[_TOOLS_USED].update(used if isinstance(used, list) else ())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     count = len(config.stash[_RAN])
     if not count:
         return
-    process = sys.modules.get("tests.servers.process")
-    started: set[str] = process.STARTED if process else set()
     order = ["kube-apiserver", "etcd", "prometheus", "alertmanager", "promtool", "amtool"]
     tools = config.stash[_TOOLS_USED]
-    used = [name for name in order if name in started or name in tools]
+    used = [name for name in order if name in tools]
     versions = ", ".join(f"{_TITLES.get(name, name)} {version_of(name)}" for name in used)
     noun = "test" if count == 1 else "tests"
     terminalreporter.write_line(f"{count} {noun} ran on real servers ({versions})")

@@ -1,7 +1,8 @@
 """`make soak`: what is too long for every day, on the simulated API server; the result is `tests/SOAK.md`.
 
-Arguments: how many weeks to simulate, how often to put each fault into each story, and how many hours of a
-cluster of 10,000 VMs to let pass; with 0 weeks and 0 times only that, and the other rows stay as they are.
+Arguments: how many weeks to simulate, how often to put each fault into each story, how many hours of a large
+cluster to let pass, and how many random lives of an operator to live; rows of what is asked for 0 times
+stay as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -20,15 +22,14 @@ from tempfile import TemporaryDirectory
 
 from bench import day
 from exporter.simulator.script import Story
-from exporter.simulator.stories import pending, virtual_machines
+from tests.contract.lives import live
 from tests.contract.simulated import simulated_backend
-from tests.contract.test_faults import TROUBLES, through
+from tests.contract.test_faults import STORIES, TROUBLES, through
 from tests.contract.test_truth import some_days
 from tests.contract.told import Stage
 
-STORIES = (*pending.STORIES, *virtual_machines.STORIES)
 RESULT = Path(__file__).with_name("SOAK.md")
-WEEKS, ROUNDS, HOURS = 40, 2, day.HOURS
+WEEKS, ROUNDS, HOURS, HISTORIES = 40, 2, day.HOURS, 20_000
 VMS = 10_000
 
 
@@ -75,10 +76,11 @@ async def weeks(count: int) -> Row:
 
 async def faults(rounds: int) -> AsyncIterator[Row]:
     """Every fault at random moments of every story."""
+    every = [story for stories in STORIES.values() for story in stories]
     for name in TROUBLES:
         row = Row(f"fault {name}")
         times = 0
-        for story, seed in product(STORIES, range(1, rounds + 1)):
+        for story, seed in product(every, range(1, rounds + 1)):
 
             async def trial(story: Story = story, seed: int = seed, name: str = name) -> int:
                 with TemporaryDirectory() as directory:
@@ -86,7 +88,7 @@ async def faults(rounds: int) -> AsyncIterator[Row]:
                         return await through(story, TROUBLES[name], backend, Path(directory), seed)
 
             times += await tried(row, f"{story.name} {seed}", trial)
-        row.compared = f"{times} times in trouble, in {len(STORIES)} stories"
+        row.compared = f"{times} times in trouble, in {len(every)} stories"
         print(f"{row.what}: {row.trials} trials, failed {row.failed or 'none'}", flush=True)
         yield row
 
@@ -105,15 +107,40 @@ async def memory(hours: int) -> Row:
     return row
 
 
-def table(rows: list[Row]) -> str:
-    """The result for a reader."""
+def histories(count: int) -> Row:
+    """Random lives of an operator, and an exporter that is killed, away or cut off."""
+    row = Row("random lives of an operator, the exporter killed, away or cut off", trials=count)
+    began, updates = time.monotonic(), 0
+    with ProcessPoolExecutor() as processes:
+        lives = [processes.submit(live, seed) for seed in range(count)]
+        for seed, life in enumerate(lives):
+            if failure := life.exception():
+                # Whatever was raised, the other lives go on, and this one can be lived again.
+                print(f"life {seed}:", *traceback.format_exception(failure), flush=True)
+                row.failed = [*(row.failed or []), f"seed {seed}"]
+            else:
+                updates += life.result()
+            if seed % 1000 == 0:
+                print(f"life {seed}: {updates} updates so far", flush=True)
+    row.seconds = time.monotonic() - began
+    row.compared = f"{updates} updates, each of their instants and outcomes at every step"
+    return row
+
+
+def table(rows: list[Row], before: str) -> str:
+    """The result for a reader, with the rows of an earlier one that have not been made anew."""
+    made = {row.what: row for row in rows}
+    kept = [
+        line for line in before.splitlines() if line.startswith("| ") and line.split(" | ")[0][2:] not in made
+    ]
     lines = [
         "# Soak",
         "",
         f"Made by `make soak` on {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}.",
         "",
-        "| what | trials | compared | seconds | failed |",
+        *(kept[:1] or ["| what | trials | compared | seconds | failed |"]),
         "|---|---|---|---|---|",
+        *kept[1:],
         *(
             f"| {row.what} | {row.trials} | {row.compared} | {row.seconds:.0f} | "
             f"{', '.join(row.failed) if row.failed else 'none'} |"
@@ -125,25 +152,18 @@ def table(rows: list[Row]) -> str:
 
 async def main(arguments: list[str]) -> int:
     """Everything; the exit status."""
-    numbers = [int(each) for each in arguments] + [WEEKS, ROUNDS, HOURS][len(arguments) :]
+    numbers = [int(each) for each in arguments] + [WEEKS, ROUNDS, HOURS, HISTORIES][len(arguments) :]
     rows: list[Row] = []
-    if numbers[0] or numbers[1]:
+    if numbers[0]:
         rows.append(await weeks(numbers[0]))
+    if numbers[1]:
         rows += [row async for row in faults(numbers[1])]
     if numbers[2]:
         rows.append(await memory(numbers[2]))
-    text = table(rows)
-    if not (numbers[0] or numbers[1]):
-        text = with_others(text, RESULT.read_text())
-    RESULT.write_text(text)
+    if numbers[3]:
+        rows.append(await asyncio.to_thread(histories, numbers[3]))
+    RESULT.write_text(table(rows, RESULT.read_text()))
     return int(any(row.failed for row in rows))
-
-
-def with_others(text: str, before: str) -> str:
-    """A table of one row, with the other rows of an earlier one."""
-    row = text.splitlines()[-1]
-    kept = [line for line in before.splitlines() if "hours of churn" not in line]
-    return "\n".join([*kept, row]) + "\n"
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ async def test_what_cannot_be_set_aside_yet_is_said_once_and_stays_where_it_is(
 async def test_two_different_texts_are_both_set_aside(backend: Backend) -> None:
     async with store_on(backend) as store:
         keeper = Keeper(store)
-        for text in ("no json", '{"format": 2, "history": {}}'):
+        for text in ("no json", '{"format": 3, "history": {}}'):
             texts = (await data(backend)) if keeper.loaded else {}
             await backend.apply(configmap({**texts, ENTRY: text}))
             # Reads again, as it does once a minute.
@@ -254,7 +254,7 @@ async def test_two_different_texts_are_both_set_aside(backend: Backend) -> None:
             await keeper.synchronize()
         texts = await data(backend)
         assert texts.pop(ENTRY) == encode(History({"head/a": 5.0}))
-        assert sorted(texts.values()) == ["no json", '{"format": 2, "history": {}}']
+        assert sorted(texts.values()) == ["no json", '{"format": 3, "history": {}}']
         assert all(name.startswith("set-aside-") for name in texts)
         assert keeper.set_aside == 2
 

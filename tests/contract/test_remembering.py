@@ -160,7 +160,7 @@ async def test_nothing_is_written_when_nothing_changed(backend: Backend) -> None
         "[]",
         '{"format": 1}',
         '{"format": 1, "history": {"first": {"head/a": "yesterday"}}}',
-        '{"format": 2, "history": {}, "new": true}',
+        '{"format": 3, "history": {}, "new": true}',
         '{"somebody": "else"}',
         "[" * 10_000,
     ],

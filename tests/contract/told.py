@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
+from exporter.facts import SUBJECTS
+from exporter.facts.family import Sample
+from exporter.facts.operator_upgrade import LISTED
+from exporter.facts.upgrade_workloads import SETTLES_SECONDS
 from exporter.history.keeper import Keeper
 from exporter.history.stores import Store
 from exporter.kube.credentials import Credentials, StaticCredentials
@@ -17,7 +21,7 @@ from exporter.metrics.exposition import render
 from exporter.pipeline import LivePipeline, Pipeline
 from exporter.simulator.kinds import BY_KIND
 from exporter.simulator.objects import ApiObject
-from exporter.simulator.script import Deletion, Machines, Story, Truth, World
+from exporter.simulator.script import Course, Deletion, Machines, OpenShift, Story, Truth, World
 from tests.contract.backend import Backend
 from tests.contract.watched import QUICK, until
 
@@ -35,6 +39,22 @@ FAMILIES = (
     "virt_upgrade_channel_head_info",
     "virt_upgrade_versions_behind",
 )
+
+
+_DECLARED = {
+    rule.family.name: rule.family
+    for each in SUBJECTS
+    for rule in each.subject.rules
+    if rule.family.name in FAMILIES
+}
+
+Samples: TypeAlias = Mapping[str, list[Sample]]
+"""What the exporter says, by the names of the families."""
+
+
+def samples_of(pipeline: Pipeline, *, bulk: bool = False) -> Samples:
+    """What it says now; of single VMs if `bulk`."""
+    return {family.name: each for family, each in pipeline.samples(bulk=bulk).items()}
 
 
 @dataclass
@@ -164,7 +184,7 @@ COUNTED = (
 
 def said_of_machines(pipeline: Pipeline, *, findings: bool) -> str:
     """What the exporter says of the VMs, with the findings about them."""
-    samples = {family.name: each for family, each in pipeline.samples().items()}
+    samples = samples_of(pipeline, bulk=True)
     lines = [
         f"{name.removeprefix('virt_upgrade_')} {' '.join(labels)} {value:.10g}"
         for name in COUNTED
@@ -229,12 +249,173 @@ def expected_of_machines(truth: Machines) -> str:
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
-def said(pipeline: Pipeline) -> str:
+def said_of_openshift(samples: Samples) -> str:
+    """What the exporter says of OpenShift's own updates, and of its next minor."""
+    lines = [
+        f"{name} {' '.join(labels)} {value:.10g}"
+        for name in (
+            "openshift_upgrade_in_progress",
+            "openshift_upgrade_started_timestamp_seconds",
+            "openshift_upgrade_completed_timestamp_seconds",
+            "openshift_update_wanted",
+            "openshift_minor_blocked",
+        )
+        for labels, value in samples.get(f"virt_upgrade_{name}", [])
+        if value or name == "openshift_upgrade_in_progress"
+    ]
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def expected_of_openshift(truth: OpenShift) -> str:
+    """The same, as the story tells it."""
+    lines = [f"openshift_update_wanted {kind} 1" for kind in truth.wanted]
+    lines += [f"openshift_minor_blocked {by} 1" for by in truth.blocked]
+    for name, plane in (("control", truth.control), ("workers", truth.workers)):
+        if plane is None:
+            continue
+        lines.append(f"openshift_upgrade_in_progress {name} {plane.running:d}")
+        for what, at in (("started", plane.began), ("completed", plane.completed)):
+            if at is not None:
+                lines.append(f"openshift_upgrade_{what}_timestamp_seconds {name} {at.timestamp():.10g}")
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def said_of_waiting(samples: Samples) -> dict[str, float]:
+    """The operator's pods that wait, by what for."""
+    return {
+        reason: value for (reason,), value in samples.get("virt_upgrade_operator_waiting_pods", []) if value
+    }
+
+
+FOLLOWED = (
+    "virt_upgrade_in_progress",
+    "virt_upgrade_stage",
+    "virt_upgrade_current_duration_seconds",
+    "virt_upgrade_current_stage_duration_seconds",
+    "virt_upgrade_started_timestamp_seconds",
+    "virt_upgrade_completed_timestamp_seconds",
+    "virt_upgrade_last_duration_seconds",
+    "virt_upgrade_last_stage_duration_seconds",
+    "virt_upgrade_install_failures",
+    "virt_upgrade_history_duration_seconds",
+)
+"""Families about updates of the operator whose zeros go without saying."""
+
+
+def said_of_updates(samples: Samples) -> str:
+    """What the exporter says of updates of the operator, under way and over."""
+    lines = [
+        f"{name.removeprefix('virt_upgrade_')} {' '.join(labels)} {value:.10g}"
+        for name in FOLLOWED
+        for labels, value in samples.get(name, [])
+        if value
+    ]
+    lines += [
+        f"duration_seconds {' '.join(labels)} {value:.10g}"
+        for labels, value in samples.get("virt_upgrade_duration_seconds", [])
+        if labels[-1] in {"sum", "+Inf"} and value
+    ]
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def _stage_of(truth: Truth, course: Course | None) -> str:
+    if truth.update is not None and truth.update.cause in {"plan_failed", "unpack_failed"}:
+        return "failed"
+    if course is None or _end_of(course) is not None:
+        moves = course is not None and _moves(course)
+        return "approval" if truth.update is not None else "workloads" if moves else "idle"
+    if course.hopeless:
+        return "failed"
+    if course.held and course.opened is None:
+        return "gate"
+    return "rollout" if course.installed else "install"
+
+
+def _end_of(course: Course) -> datetime | None:
+    return course.completed or course.gone
+
+
+def _moves(course: Course) -> bool:
+    """VMs are still moved into new launchers."""
+    return course.completed is not None and course.workloads is None
+
+
+def _has_settled(course: Course, now: datetime) -> bool:
+    """No VM has been left for long enough."""
+    if course.completed is None:
+        return True
+    return course.workloads is not None and (now - course.workloads).total_seconds() >= SETTLES_SECONDS
+
+
+def _stages_of(course: Course, now: datetime) -> dict[str, float]:
+    """Seconds of each stage, those that are not over so far."""
+    end = _end_of(course)
+    opened = course.opened if course.held else course.started
+    installed = course.installed or end
+    moments = {
+        "approval": (course.offered, course.started),
+        "gate": (course.started, opened or end or now) if course.held else (now, now),
+        "install": (opened or end or now, installed or now),
+        "rollout": (installed or now, end or now),
+        "workloads": (course.completed or now, course.workloads or now),
+    }
+    return {stage: (until - since).total_seconds() for stage, (since, until) in moments.items()}
+
+
+def expected_of_updates(truth: Truth, now: datetime) -> str:
+    """The same, as the story tells it."""
+    courses = truth.courses or ()
+    under_way = [each for each in courses if _end_of(each) is None]
+    over = [each for each in courses if _end_of(each) is not None]
+    current = under_way[0] if under_way else None
+    lines = [f"stage {_stage_of(truth, current or (over[-1] if over else None))} 1"]
+    if current:
+        stages = _stages_of(current, now)
+        lines += ["in_progress  1", f"current_duration_seconds  {stages['install'] + stages['rollout']:.10g}"]
+        lines += [f"current_stage_duration_seconds {stage} {took:.10g}" for stage, took in stages.items()]
+    else:
+        stages = _stages_of(over[-1], now) if over and _moves(over[-1]) else {}
+        if truth.update is not None:
+            stages["approval"] = (now - truth.update.since).total_seconds()
+        lines += [f"current_stage_duration_seconds {stage} {took:.10g}" for stage, took in stages.items()]
+    if latest := current or (over[-1] if over else None):
+        versions = f"{latest.from_version} {latest.to_version}"
+        lines += [
+            f"started_timestamp_seconds {versions} {latest.started.timestamp():.10g}",
+            f"install_failures {latest.to_version} {latest.failures}",
+        ]
+    ended: dict[str, list[float]] = {}
+    for each in over:
+        outcome = "completed" if each.completed else "superseded" if each.superseded else "failed"
+        stages, end = _stages_of(each, now), _end_of(each) or now
+        took = stages["install"] + stages["rollout"]
+        ended.setdefault(outcome, []).append(took)
+        versions = f"{each.from_version} {each.to_version}"
+        started = each.started.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if each in over[-LISTED:]:
+            lines.append(f"history_duration_seconds {versions} {outcome} {started} {took:.10g}")
+        if each is over[-1]:
+            lines += [
+                f"completed_timestamp_seconds {versions} {outcome} {end.timestamp():.10g}",
+                f"last_duration_seconds  {took:.10g}",
+                *(
+                    f"last_stage_duration_seconds {stage} {spent:.10g}"
+                    for stage, spent in stages.items()
+                    if stage != "workloads" or under_way or _has_settled(each, now)
+                ),
+            ]
+    for outcome, durations in ended.items():
+        lines += [
+            f"duration_seconds {outcome} +Inf {len(durations)}",
+            f"duration_seconds {outcome} sum {sum(durations):.10g}",
+        ]
+    return "".join(f"{line}\n" for line in sorted(lines) if not line.endswith(" 0"))
+
+
+def said(samples: Samples) -> str:
     """What the exporter says of the pending update, the catalog and OpenShift."""
-    samples = {family.name: (family, each) for family, each in pipeline.samples(bulk=False).items()}
-    lines = "".join(render(*samples[name]) for name in FAMILIES if name in samples)
-    violations = samples.get("virt_upgrade_support_violation")
-    for labels, value in violations[1] if violations else ():
+    lines = "".join(render(_DECLARED[name], samples[name]) for name in FAMILIES if name in samples)
+    for labels, value in samples.get("virt_upgrade_support_violation", []):
         if labels == ("no_longer_in_catalog",):
             lines += f"lost {value:g}\n"
     return lines
@@ -274,11 +455,13 @@ async def follow(
     *,
     at_once: Callable[[int], Any] | None = None,
     between: Callable[[int], Any] | None = None,
+    followed: bool = True,
 ) -> None:
     """Tell a story and compare what is said with the truth, after every step and before the next.
 
     `at_once` is awaited as soon as a step has been carried out, `between` once it was taken in, both with
-    the step's number: exporters may be killed and started there.
+    the step's number: exporters may be killed and started there. Updates are compared if `followed`: who was
+    away in one of them may not know all of it.
     """
     world = World(clock=stage.clock)
 
@@ -290,7 +473,16 @@ async def follow(
             await stage.settled(pipeline)
             if world.truth is not None:
                 now = stage.clock.now
-                told, true = said(pipeline), expected(world.truth, now)
+                samples = samples_of(pipeline)
+                told, true = said(samples), expected(world.truth, now)
+                if followed and world.truth.courses is not None:
+                    told += said_of_updates(samples)
+                    true += expected_of_updates(world.truth, now)
+                if (openshift := world.truth.openshift) is not None:
+                    told += said_of_openshift(samples)
+                    true += expected_of_openshift(openshift)
+                if (waiting := world.truth.waiting) is not None:
+                    assert said_of_waiting(samples) == waiting, f"{story.name}, {name}, {when}"
                 if (vms := world.truth.machines) is not None:
                     told += said_of_machines(pipeline, findings=vms.findings is not None)
                     true += expected_of_machines(vms)

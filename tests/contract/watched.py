@@ -43,12 +43,12 @@ PAGED = replace(QUICK, watch_list=False)
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def until(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until a condition holds; fail with the condition's words when it never does."""
+async def until(condition: Callable[[], object], what: str | Callable[[], str] = "") -> None:
+    """Wait until a condition holds; fail with the condition's words, or what is wrong, when it never does."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE
     while not condition():
-        assert loop.time() < deadline, f"never happened: {what or condition}"
+        assert loop.time() < deadline, f"never happened: {(what() if callable(what) else what) or condition}"
         await asyncio.sleep(0.005)
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from exporter.facts import RESOURCES
+from exporter.history.keeper import decode
+from exporter.history.stores import ENTRY
+from exporter.simulator.script import World, carry_out
+from exporter.simulator.stories.setting import Setting
+from exporter.simulator.stories.upgrades import Updating
 from tests.contract.simulated import simulated_backend
 from tests.contract.watched import catalog
-from tests.end_to_end.installed import COMMAND, installed
+from tests.end_to_end.installed import COMMAND, Installed, installed
 from tests.servers.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 
 async def test_the_demo_answers_within_three_seconds_and_ends_with_ctrl_c() -> None:
@@ -36,6 +45,52 @@ async def test_sigterm_ends_with_status_0_within_five_seconds(tmp_path: Path) ->
     assert status == 0
     assert took < 5
     assert any(line.endswith("SIGTERM: finishing") for line in running.lines)
+
+
+async def test_sigterm_stores_what_has_been_seen_since_the_last_write(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    async with simulated_backend() as backend:
+        kubeconfig = backend.kubeconfig(tmp_path / "config")
+        async with installed("serve", "--kubeconfig", str(kubeconfig), "--state.file", str(file)) as running:
+            world = World()
+            setting = Setting(world, operator="4.18.0")
+            await carry_out(world, backend)
+            updating = Updating(setting, "4.18.1", world.now)
+            updating.phase("Pending", "RequirementsUnknown")
+            setting.replaced()
+            await carry_out(world, backend)
+            await eventually(lambda: _holds(file, 0), "the update is stored")
+            failures = 0
+            while await _holds(file, failures):
+                failures += 1
+                before = await _events(running)
+                updating.phase("Failed", "InstallCheckFailed")
+                updating.phase("Installing", "InstallWaiting")
+                await carry_out(world, backend)
+
+                async def received(count: int = before + 2) -> bool:
+                    return await _events(running) == count
+
+                await eventually(received, "both changes are received")
+            assert (await running.end())[0] == 0
+    assert await _holds(file, failures)
+
+
+async def _events(running: Installed) -> int:
+    """How many changes of ClusterServiceVersions have been received."""
+    counted = r'events_total{resource="clusterserviceversions",type="MODIFIED"} (\d+)'
+    found = re.search(counted, await running.metrics())
+    return int(found[1]) if found else 0
+
+
+async def _holds(file: Path, failures: int) -> bool:
+    """The file remembers an update and how often it has failed."""
+    try:
+        text = await asyncio.to_thread(file.read_text)
+    except FileNotFoundError:
+        return False
+    upgrades = decode(json.loads(text)[ENTRY]).upgrades.records
+    return [len(each.failures) for each in upgrades] == [failures]
 
 
 async def test_one_log_line_a_state_change_and_none_an_event(tmp_path: Path) -> None:

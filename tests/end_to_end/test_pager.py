@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dashboards.grafana import rendered as dashboards
 from exporter.simulator import objects
 from exporter.simulator.script import World, tell
@@ -18,6 +20,8 @@ from tests.contract.real import real_backend
 from tests.end_to_end.installed import installed
 from tests.servers.kube_apiserver import KubeApiServer
 from tests.servers.webhook import Webhook
+
+pytestmark = pytest.mark.long
 
 FASTER = 60
 """Waits and thresholds are divided by this; clocks run as they always do."""

@@ -32,7 +32,7 @@ from tests.servers import (
 )
 from tests.servers.process import free_port, http_json, owns_listener
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 OLM = "operators.coreos.com/v1alpha1"

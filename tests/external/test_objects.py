@@ -15,6 +15,7 @@ import yaml
 
 from exporter.facts import RESOURCES
 from exporter.facts.migrations import origin
+from exporter.facts.openshift_next import OPENSHIFT, OTHER_OPERATOR
 from exporter.kube.decoding import ObjectDecoder
 from exporter.records.base import condition
 from exporter.records.machines import (
@@ -25,8 +26,10 @@ from exporter.records.machines import (
 from exporter.records.nodes import MachineConfigPool, Node
 from exporter.records.olm import CatalogSource, ClusterServiceVersion, InstallPlan, Subscription
 from exporter.records.openshift import ClusterOperator, ClusterVersion
+from exporter.records.pods import Pod
 from exporter.records.storage import PersistentVolumeClaim
 from exporter.records.virtualization import HyperConverged
+from exporter.simulator import objects
 from exporter.simulator.kinds import BY_KIND
 from tests.unit.facts import vms
 from tests.unit.facts.given import facts_of, page_of
@@ -107,6 +110,8 @@ def of_machines(record: object, obj: dict[str, Any], reading: str) -> None:
             node(obj, reading)
         case MachineConfigPool():
             pool(obj, reading)
+        case Pod():
+            assert (record.status.phase if record.status else None) == said(reading, r"phase (\w+)")
         case PersistentVolumeClaim():
             wanted = said(reading, r"storageClass (\S+?);") or ""
             assert record.storage_class == ("" if wanted == "absent" else wanted)
@@ -142,20 +147,37 @@ def version(record: ClusterServiceVersion, reading: str) -> None:
         assert value == words.get(text, text)
     if "first Succeeded" in reading:
         assert record.has_succeeded is ("first Succeeded never" not in reading)
+        assert record.first_succeeded == moment(said(reading, r"first Succeeded (\S+Z)"))
+    if count := said(reading, r"history ([0-9]+) entries"):
+        assert (len(record.changes), record.is_whole) == (int(count), "at its cap" not in reading)
     phase = said(reading, r"phase (\S+?)[ ;]") or ""
     assert record.phase == words.get(phase, phase)
 
 
 def completed(obj: dict[str, Any], reading: str) -> None:
     page = page_of({**obj, "metadata": {"name": "version"}}, families=["openshift_info"])
-    facts = facts_of({**obj, "metadata": {"name": "version"}}).versions
+    facts = facts_of({**obj, "metadata": {"name": "version"}})
+    upgrade, coming = facts.openshift_upgrade, facts.openshift_next
     target = said(reading, r"UPDATING to (\S+) since")
     newest = said(reading, r"completed (\S+) at")
-    assert facts.openshift_update == ((target if newest else None) or "")
+    assert upgrade.target == ((target if newest else None) or "")
     if newest is None:
         assert page == ""
         return
     assert f'version="{newest}"' in page
+    ended, began = moment(said(reading, r"completed \S+ at (\S+Z)")), moment(said(reading, r"since (\S+Z)"))
+    control = upgrade.control
+    assert control is not None
+    assert ended is not None
+    assert (control.running, control.completed) == (bool(target), ended.timestamp())
+    assert not target or (began is not None and control.began == began.timestamp())
+    recommended = said(reading, r"available (\w+);")
+    assert sum((coming.available or {}).values()) == int((recommended or "").replace("None", "0"))
+    denied = said(reading, r"Upgradeable False/(\w+)")
+    assert (denied is None) is (not coming.blockers)
+    if denied is not None:
+        by = OTHER_OPERATOR if denied == "IncompatibleOperatorsInstalled" else OPENSHIFT
+        assert {each.by for each in coming.blockers} == {by}
     channel = said(reading, r"channel (\S+?)(?:;|$)")
     assert f'channel="{channel if channel != "unset" else ""}"' in page
 
@@ -237,6 +259,16 @@ def pool(obj: dict[str, Any], reading: str) -> None:
         assert f'pool_machines_state{{pool="{name}",state="{state}"}} {count}\n' in page
     waiting = "target config differs" in reading and "paused True" in reading
     assert f'pool_paused{{pool="{name}"}} {waiting:d}\n' in page
+    began = moment(said(reading, r"Updating True since (\S+Z)"))
+    if began is not None:
+        history = [objects.release("4.19.1", began, None), objects.release("4.18.1", began, began)]
+        given = objects.cluster_version(history, channel="", created=began)
+        # It is an update of OpenShift when the control plane was being updated as it began.
+        upgrade = facts_of(obj, given).openshift_upgrade
+        rolling = [each.name for each in upgrade.workers.rolling]
+        assert rolling == ([name] if "ROLLING OUT" in reading else [])
+        assert upgrade.workers.plane is not None
+        assert upgrade.workers.plane.began == began.timestamp()
     degraded = "; Degraded True" in reading
     assert f'findings{{finding="pool_degraded",severity="warning"}} {degraded:d}\n' in page
 

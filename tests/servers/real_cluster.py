@@ -177,7 +177,8 @@ class RealCluster:
         """Delete an object without grace period; finalizers hold it, one that is missing is no error."""
         served = await self.served(api_version, kind)
         try:
-            params = {"gracePeriodSeconds": "0"}
+            # A Job would otherwise wait for a controller that takes its pods from it.
+            params = {"gracePeriodSeconds": "0", "propagationPolicy": "Background"}
             await self.client.request("DELETE", served.path(namespace, name), params=params)
         except ApiError as error:
             if error.status != 404:
@@ -215,6 +216,9 @@ class RealCluster:
         # Custom resources cannot be replaced without it.
         version = present["metadata"]["resourceVersion"]
         versioned = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        if body["kind"] == "Job":
+            # What a Job runs is completed by the server, and cannot be changed any more.
+            versioned["spec"] = present["spec"]
         return await self.client.request("PUT", path, versioned, params=params)
 
     async def _put_status(

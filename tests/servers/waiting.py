@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]], what: str, *, timeout: float = 20.0, poll: float = 0.03
+    condition: Callable[[], Awaitable[bool]],
+    what: str | Callable[[], str],
+    *,
+    timeout: float = 20.0,
+    poll: float = 0.03,
 ) -> None:
-    """Wait until the condition holds.
+    """Wait until the condition holds; `what` that is, or what is so instead.
 
     Raises:
         TimeoutError: it does not in time.
@@ -18,5 +22,6 @@ async def eventually(
     deadline = time.monotonic() + timeout
     while not await condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"after {timeout:.0f} s still not: {what}")
+            said = what() if callable(what) else what
+            raise TimeoutError(f"after {timeout:.0f} s still not: {said}")
         await asyncio.sleep(poll)
