@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 # The environment is made anew when what it holds changes.
 STAMP := $(VENV)/.made
 RUN_STAMP := $(VENV)/.made-to-run
-
 .DEFAULT_GOAL := help
 .PHONY: help demo check lint types unit test soak bench tools docs rules dashboards generated clean
 
@@ -29,13 +28,17 @@ unit: $(STAMP) ## unit tests, no server needed
 	$(BIN)/pytest -q -n auto tests/unit
 
 test: lint types tools ## everything this machine permits, on real servers too
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
+	VIRT_TEST_THOROUGH=1 $(BIN)/pytest -q -n auto -m searching
+	$(BIN)/pytest -q -n auto --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json \
+		-m "not searching and not long"
 	$(BIN)/python -m tests.coverage .coverage.json
+	# These wait for servers more than they compute.
+	$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist worksteal -m long
 
-soak: $(STAMP) ## what is too long for every day: weeks, every fault in every story (half an hour)
+soak: $(STAMP) ## what is too long for every day: weeks, every fault in every story, random lives (three hours)
 	$(BIN)/python -m tests.soak
 
-bench: $(STAMP) ## CPU, memory and delays beside kube-state-metrics (three quarters of an hour; VMS=n, ROUNDS=n)
+bench: $(STAMP) ## CPU, memory and delays beside kube-state-metrics (half an hour; VMS=n, ROUNDS=n)
 	$(BIN)/python -m bench $(if $(VMS),--vms $(VMS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 tools: $(STAMP) ## build and fetch the servers of the tests (kube-apiserver takes 8 minutes once)
