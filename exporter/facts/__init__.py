@@ -190,7 +190,7 @@ class Facts:
     @cached_property
     def rollout(self) -> rollout.Rollout:
         """Which version is installed, which one is arriving, has the installed one arrived?"""
-        return rollout.derive(self.cluster, self.history, self.package)
+        return rollout.derive(self.cluster, self.history, self.package, self._before)
 
     @cached_property
     def subscription(self) -> subscription.SubscriptionFacts:

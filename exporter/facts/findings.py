@@ -385,6 +385,9 @@ def _operator_update_running(facts: Facts) -> Iterator[str]:
     csv = facts.rollout.arriving or facts.rollout.installed
     if facts.rollout.running and csv:
         yield csv.name
+    elif (current := facts.operator_upgrade.current) is not None:
+        # Its ClusterServiceVersion has not been made.
+        yield current.csv
 
 
 @_finding(

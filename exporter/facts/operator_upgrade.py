@@ -62,7 +62,6 @@ TIMEOUTS: Final = 2
 """Attempts that ran into the install timeout, of five minutes each, after which an update has failed."""
 
 _CHECK_FAILED: Final = "InstallCheckFailed"
-_WAITING: Final = {"", "Pending"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED: Final = 10
 """Upgrades that have a series of their own."""
@@ -121,10 +120,10 @@ def derive(
         before: our ClusterServiceVersions a moment ago, by uid; None when nobody looked.
     """
     csvs = {identity(each): each for each in package.csvs}
-    upgrades = history.upgrades.add(look(cluster, history, package, rollout, before))
+    upgrades = history.upgrades.add(look(cluster, history, now, package, rollout, before))
     here = csvs.keys() | failed_plans(package)
     present = [each for each in upgrades.records if not each.has_ended and each.uid in here]
-    current = present[0] if present and not rollout.first else None
+    current = present[0] if present else None
     # What is over is told once it is stored: it must not be forgotten again, nor counted twice.
     over = history.upgrades
     ended = [each for each in over.records if each.outcome]
@@ -165,7 +164,7 @@ def _stage(
         return IDLE if update is None else APPROVAL
     if current.installed is None and not csv.has_succeeded and _has_failed(package, now, current, csv):
         return FAILING
-    if current.gated and current.opened is None and csv.phase in _WAITING:
+    if current.gated and current.opened is None and csv.waits:
         return GATE
     return ROLLING_OUT if csv.has_succeeded else INSTALL
 
@@ -308,7 +307,7 @@ def _started(facts: OperatorUpgrade) -> Samples:
 
 @SUBJECT.gauge(
     "virt_upgrade_completed_timestamp_seconds",
-    "When the last update that has ended did.",
+    "When the last update that has ended did; where nobody watched that, when it had at the latest.",
     labels=("from_version", "to_version", "outcome"),
     source="HyperConverged: status.conditions[Progressing].lastTransitionTime; OperatorCondition: "
     "status.conditions[Upgradeable].lastTransitionTime; Event: firstTimestamp; what was seen first is kept",
@@ -325,7 +324,7 @@ def _completed_at(facts: OperatorUpgrade) -> Samples:
 
 @SUBJECT.gauge(
     "virt_upgrade_last_duration_seconds",
-    "Install and rollout of the last update that has ended.",
+    "Install and rollout of the last update that has ended; where nobody watched its end that long or less.",
     source="virt_upgrade_last_stage_duration_seconds",
     requires=(CLUSTER_SERVICE_VERSIONS,),
     optional=_OPTIONAL,
@@ -356,7 +355,8 @@ def _last_stage_duration(facts: OperatorUpgrade) -> Samples:
 
 @SUBJECT.histogram(
     "virt_upgrade_duration_seconds",
-    "Install and rollout of all updates that have ended and are remembered.",
+    "Install and rollout of all updates that have ended and are remembered; of those whose end nobody "
+    "watched that long or less.",
     labels=("outcome",),
     source="virt_upgrade_last_duration_seconds",
     requires=(CLUSTER_SERVICE_VERSIONS,),
@@ -371,7 +371,7 @@ def _distribution(facts: OperatorUpgrade) -> Samples:
 
 @SUBJECT.gauge(
     "virt_upgrade_history_duration_seconds",
-    "Install and rollout of the last ten updates.",
+    "Install and rollout of the last ten updates; of one whose end nobody watched that long or less.",
     labels=("from_version", "to_version", "outcome", "started"),
     source="virt_upgrade_last_duration_seconds",
     requires=(CLUSTER_SERVICE_VERSIONS,),
@@ -382,8 +382,16 @@ def _distribution(facts: OperatorUpgrade) -> Samples:
 def _history(facts: OperatorUpgrade) -> Samples:
     ended = [each for each in facts.upgrades.records if each.duration is not None]
     for each in ended[-LISTED:]:
-        started = (_EPOCH + timedelta(seconds=each.started)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        yield (each.from_version, each.to_version, each.outcome, started), each.duration or 0.0
+        labels = each.from_version, each.to_version, each.outcome, _written(each.started)
+        yield labels, each.duration or 0.0
+
+
+def _written(seconds: float) -> str:
+    """A time as the API writes it; as a number when it is none that can be."""
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        return f"{seconds:.0f}"
 
 
 @SUBJECT.gauge(

@@ -39,7 +39,7 @@ from exporter.facts import semver
 from exporter.facts.catalog import Catalog
 from exporter.facts.cluster import Cluster
 from exporter.facts.family import Samples, Subject
-from exporter.facts.package import Package, identity, oldest_first
+from exporter.facts.package import Package, family, identity, oldest_first
 from exporter.facts.rollout import Rollout
 from exporter.facts.subscription import SubscriptionFacts, referenced_plan
 from exporter.facts.versions import Versions
@@ -280,7 +280,7 @@ def _arriving(
     missing = _missing_plan(history, now, _Names(ours, installed)) if plan is None else None
     if (plan is not None and plan.failed) or (missing is not None and missing.cause == PLAN_FAILED):
         cause = PLAN_FAILED
-    elif csv.reason == "OperatorConditionNotUpgradeable":
+    elif csv.is_held:
         cause = UPGRADE_GATE
     else:
         cause = REQUIREMENTS_NOT_MET
@@ -292,8 +292,8 @@ def _csv_of(plan: InstallPlan, ours: Subscription, installed: ClusterServiceVers
     current = ours.status.current_csv if ours.status else None
     if current and current in plan.csv_names:
         return current
-    family = installed.name.partition(".")[0]
-    return next((name for name in plan.csv_names if name.partition(".")[0] == family), "")
+    ours_begin = family(installed.name)
+    return next((name for name in plan.csv_names if family(name) == ours_begin), "")
 
 
 def _version_of(csv: str, catalog: Catalog) -> str:

@@ -3,6 +3,9 @@
 A version's installation begins when its ClusterServiceVersion first leaves the phase Pending, and ends when
 it has arrived (`exporter/facts/arrival.py`). Once reached, the end is remembered for the HyperConverged and
 the CSV: restarts of the operator and operands that progress later are no new roll-out.
+
+A version that comes when no other one is there, to no HyperConverged or to one of the same version, is
+installed anew: that is as little an update as the first installation.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ _COMPLETE: Final = "complete"
 _ALONE: Final = f"{_COMPLETE}/-/"
 """Begins the names of ends that were reached before there was a HyperConverged: it installs more."""
 
+_INSTALLATION: Final = "installation"
+"""Begins the names of versions that were installed anew."""
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -49,9 +55,12 @@ class Rollout:
     complete: bool
     """The installed version is rolled out, operands included."""
     first: bool
-    """No version has ever been rolled out: this is the first installation, or there is none."""
+    """No version has ever been rolled out, or none but those that are gone: this is an installation, or there
+    is none."""
     memory: str
     """The name under which the end is remembered."""
+    anew: frozenset[str]
+    """Versions, by uid, that came beside no other one: an installation, no update."""
 
     @property
     def running(self) -> bool:
@@ -59,13 +68,21 @@ class Rollout:
         return not self.first and (self.arriving is not None or not self.complete)
 
 
-def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
-    """How far the operator's versions have come."""
+def derive(cluster: Cluster, history: History, package: Package, before: frozenset[str] | None) -> Rollout:
+    """How far the operator's versions have come.
+
+    Args:
+        cluster: the records.
+        history: what is remembered.
+        package: what is ours.
+        before: uids of our ClusterServiceVersions a moment ago; None when nobody looked.
+    """
+    anew = frozenset(identity(each) for each in package.csvs if _comes_anew(each, package, history, before))
     begun = [csv for csv in package.csvs if csv.has_begun]
     replaced = {csv.replaces for csv in begun}
     installed = next((csv for csv in reversed(begun) if csv.name not in replaced), None)
     if installed is None:
-        return Rollout(None, None, complete=False, first=True, memory="")
+        return Rollout(None, None, complete=False, first=True, memory="", anew=anew)
     waiting = [csv for csv in package.csvs if not csv.has_begun]
     hyperconverged = package.hyperconverged
     memory = f"{_COMPLETE}/{identity(hyperconverged) if hyperconverged else '-'}/{identity(installed)}"
@@ -79,11 +96,13 @@ def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
         ).reached
     )
     # The CSV of the version before goes long before the roll-out of its successor is complete.
-    earlier = (
-        record is not None
-        or any(csv is not installed and csv.has_succeeded for csv in begun)
-        or any(name.startswith(f"{_COMPLETE}/") and not name.startswith(_ALONE) for name in history.first)
-        or (hyperconverged is not None and _was_there_before(hyperconverged, installed))
+    earlier = record is not None or (
+        identity(installed) not in anew
+        and (
+            any(csv is not installed and csv.has_succeeded for csv in begun)
+            or any(name.startswith(f"{_COMPLETE}/") and not name.startswith(_ALONE) for name in history.first)
+            or (hyperconverged is not None and _was_there_before(hyperconverged, installed))
+        )
     )
     return Rollout(
         installed=installed,
@@ -91,16 +110,31 @@ def derive(cluster: Cluster, history: History, package: Package) -> Rollout:
         complete=complete,
         first=not complete and not earlier,
         memory=memory,
+        anew=anew,
     )
 
 
 def observe(rollout: Rollout, seen: Observations) -> None:
-    """Remember the end of a roll-out: of this CSV, under whichever HyperConverged."""
+    """Remember what is installed anew, and the end of a roll-out: of this CSV, under any HyperConverged."""
+    for each in rollout.anew:
+        seen.first(f"{_INSTALLATION}/{each}")
+    seen.forget(name for name, uid in seen.known(_INSTALLATION).items() if uid not in rollout.anew)
     if rollout.installed is not None and rollout.complete:
         seen.first(rollout.memory)
         # That of the one before tells that this one was an update, for as long as it is under way.
         mine = f"/{identity(rollout.installed)}"
         seen.forget(name for name in seen.known(_COMPLETE) if not name.endswith(mine))
+
+
+def _comes_anew(
+    csv: ClusterServiceVersion, package: Package, history: History, before: frozenset[str] | None
+) -> bool:
+    """It came when no other version was there, and HyperConverged has nothing else to be brought to."""
+    if f"{_INSTALLATION}/{identity(csv)}" in history.first:
+        return True
+    comes = before is not None and not before and len(package.csvs) == 1
+    hyperconverged = package.hyperconverged
+    return comes and (hyperconverged is None or hyperconverged.operator_version in {"", version_of(csv)})
 
 
 def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion) -> bool:

@@ -31,7 +31,7 @@ from exporter.facts.pending import Pending
 from exporter.facts.rollout import RESTS_ON as ROLLOUT
 from exporter.facts.rollout import Rollout
 from exporter.history.instants import earliest
-from exporter.history.upgrades import Upgrade, Upgrades
+from exporter.history.upgrades import COMPLETED, Upgrade, Upgrades
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
 from exporter.records.base import condition, unix
@@ -57,9 +57,10 @@ RESTS_ON: Final[tuple[Resource[Any], ...]] = (
 TOLD_BY: Final[tuple[Resource[Any], ...]] = (HYPERCONVERGEDS, EVENTS)
 """Where these may not be read nothing tells the end, and an update stays in its roll-out."""
 
-_NOT_UPGRADEABLE: Final = "OperatorConditionNotUpgradeable"
-_WAITING: Final = {"", "Pending"}
 _REPLACED: Final = {"Replacing", "Deleting"}
+_INSTANTS: Final = ("offered", "opened", "installed", "completed", "gone", "plan_failed")
+CLOCKS_APART_SECONDS: Final = 3600.0
+"""No time that the API tells is further ahead than this, but by mistake: then it is not known."""
 _SAME_SECOND: Final = 0.001
 """Apart are attempts that failed within one second, which is all that the API tells."""
 
@@ -91,10 +92,10 @@ def observe(
         outdated: VMs that are still to be moved into a new launcher; None where nothing tells.
         counted: they were counted a moment ago.
     """
-    if rollout.first or not can_look(cluster):
+    if not can_look(cluster) or _is_installation(rollout, history):
         return
     now = float(int(seen.now))
-    looked = look(cluster, history, package, rollout, before)
+    looked = look(cluster, history, seen.now, package, rollout, before)
     for each in looked:
         seen.upgrade(_with_offer(each, pending, history))
     known = history.upgrades.add(looked)
@@ -127,34 +128,61 @@ def can_look(cluster: Cluster) -> bool:
     return cluster.decided(*RESTS_ON) and cluster.answered(*TOLD_BY)
 
 
+def _is_installation(rollout: Rollout, history: History) -> bool:
+    """Nothing has been there that could have been updated."""
+    return rollout.first and not history.upgrades.records
+
+
 def look(
-    cluster: Cluster, history: History, package: Package, rollout: Rollout, before: frozenset[str] | None
+    cluster: Cluster,
+    history: History,
+    now: float,
+    package: Package,
+    rollout: Rollout,
+    before: frozenset[str] | None,
 ) -> list[Upgrade]:
     """What the objects tell of updates, with what is remembered.
 
     Args:
         cluster: the records.
         history: what is remembered.
+        now: Unix time.
         package: what is ours.
         rollout: how far the operator's versions have come.
         before: uids of our ClusterServiceVersions a moment ago; None when nobody looked.
     """
-    if rollout.first or not can_look(cluster):
+    if not can_look(cluster) or _is_installation(rollout, history):
         return []
-    watcher = _Look(cluster, history.upgrades, package, before)
+    watcher = _Look(cluster, history.upgrades, package, rollout, before)
     # What a failed plan began with is told by the ClusterServiceVersions that were there then.
     failed = failed_plans(package).values() if cluster.hears(CLUSTER_SERVICE_VERSIONS) else ()
     plans = (_of_plan(each, history, package, before) for each in failed)
-    return [*watcher.records(), *(each for each in plans if each is not None)]
+    latest = now + CLOCKS_APART_SECONDS
+    found = (*watcher.records(), *(each for each in plans if each is not None))
+    return [_believable(each, latest) for each in found if each.started <= latest]
+
+
+def _believable(record: Upgrade, latest: float) -> Upgrade:
+    """Without what is told to have been after the latest time that can be."""
+    wrong = {name: None for name in _INSTANTS if (getattr(record, name) or 0.0) > latest}
+    failures = tuple(at for at in record.failures if at <= latest)
+    missed = record.missed or len(failures) < len(record.failures)
+    return replace(record, **wrong, failures=failures, missed=missed) if wrong or missed else record
 
 
 class _Look:
     """The objects of one moment."""
 
     def __init__(
-        self, cluster: Cluster, upgrades: Upgrades, package: Package, before: frozenset[str] | None
+        self,
+        cluster: Cluster,
+        upgrades: Upgrades,
+        package: Package,
+        rollout: Rollout,
+        before: frozenset[str] | None,
     ) -> None:
         self._cluster = cluster
+        self._anew = rollout.anew
         self._upgrades = upgrades
         self._package = package
         self._hyperconverged = package.hyperconverged
@@ -174,7 +202,7 @@ class _Look:
         """Something was there before: a bundle's `replaces` alone proves nothing."""
         if self._upgrades.find(identity(csv)) is not None:
             return True
-        if not csv.replaces:
+        if not csv.replaces or identity(csv) in self._anew or self._was_there(csv):
             return False
         before = next((each for each in self._package.csvs if each.name == csv.replaces), None)
         made = unix(before.metadata.creation_timestamp) if before is not None else None
@@ -194,6 +222,26 @@ class _Look:
             )
         )
 
+    def _was_there(self, csv: ClusterServiceVersion) -> bool:
+        """Its name has been installed before, and HyperConverged has nothing else to be brought to."""
+        hyperconverged = self._hyperconverged
+        had_it = any(each.csv == csv.name and each.outcome == COMPLETED for each in self._upgrades.records)
+        return had_it and (hyperconverged is None or hyperconverged.operator_version == version_of(csv))
+
+    def _is_first(self, csv: ClusterServiceVersion, started: float) -> bool:
+        """It came when no other was there, or first of a Subscription that is younger than HyperConverged."""
+        if self._before is not None and not self._before and len(self._package.csvs) == 1:
+            return True
+        subscription, hyperconverged = self._package.subscription, self._hyperconverged
+        made = unix(hyperconverged.metadata.creation_timestamp) if hyperconverged else None
+        asked = unix(subscription.metadata.creation_timestamp) if subscription else None
+        if made is None or asked is None or not made < asked <= started:
+            return False
+        return not any(
+            csv.name not in plan.csv_names and (unix(plan.metadata.creation_timestamp) or started) < started
+            for plan in self._package.plans
+        )
+
     def _changes_since(self, csv: ClusterServiceVersion, started: float) -> bool:
         """A HyperConverged was there, and has changed since or is to; else it may be installed anew."""
         hyperconverged = self._hyperconverged
@@ -202,9 +250,10 @@ class _Look:
             return False
         progressing = condition(hyperconverged.conditions, "Progressing")
         moved = unix(progressing.last_transition_time) if progressing is not None else None
-        return (
-            hyperconverged.operator_version != version_of(csv)
-            or (moved is not None and moved >= started)
+        if hyperconverged.operator_version != version_of(csv):
+            return True
+        return not self._is_first(csv, started) and (
+            (moved is not None and moved >= started)
             or bool(announced(self._cluster, csv.namespace, version_of(csv), started))
         )
 
@@ -243,7 +292,7 @@ class _Look:
             uid=uid,
             started=started,
             csv=csv.name,
-            from_version=self._from_version(csv),
+            from_version=self._from_version(csv, known, started),
             to_version=csv.version,
             offered=None if offered is None else min(offered, started),
             whole=csv.is_whole,
@@ -316,10 +365,19 @@ class _Look:
             return None
         return begun
 
-    def _from_version(self, csv: ClusterServiceVersion) -> str:
+    def _from_version(self, csv: ClusterServiceVersion, known: Upgrade | None, started: float) -> str:
+        if known is not None and known.from_version:
+            return known.from_version
         here = next((each.version for each in self._package.csvs if each.name == csv.replaces), "")
-        known = next((each.to_version for each in self._upgrades.records if each.csv == csv.replaces), "")
-        return here or known or semver.of_csv(csv.replaces)
+        made = next((each.to_version for each in self._upgrades.records if each.csv == csv.replaces), "")
+        if here or made:
+            return here or made
+        hyperconverged = self._hyperconverged
+        before = hyperconverged.operator_version if hyperconverged is not None and self._hears else ""
+        if before not in {"", version_of(csv)} and self._is_first(csv, started):
+            # What its bundle names may never have been here.
+            return before
+        return semver.of_csv(csv.replaces)
 
 
 def _begun_at(csv: ClusterServiceVersion) -> float | None:
@@ -372,10 +430,10 @@ def _gate(csv: ClusterServiceVersion) -> tuple[bool, float | None]:
     """Whether it was held by the gate, and when that opened."""
     held = False
     for each in csv.changes:
-        if held and each.phase not in _WAITING:
+        if held and not each.waits:
             return True, unix(each.last_transition_time)
-        held = held or each.reason == _NOT_UPGRADEABLE
-    return held or (csv.phase in _WAITING and csv.reason == _NOT_UPGRADEABLE), None
+        held = held or each.is_held
+    return held or csv.is_held, None
 
 
 def _plan(cluster: Cluster, csv: ClusterServiceVersion) -> InstallPlan | None:
@@ -423,11 +481,13 @@ def _of_plan(
 ) -> Upgrade | None:
     """The update that a failed plan began; None for one that something was installed by, or by nobody."""
     name = _csv_of(plan, package)
-    started = unix(plan.started) or unix(plan.metadata.creation_timestamp)
+    created, failed = unix(plan.metadata.creation_timestamp), unix(plan.failed_at)
+    started = unix(plan.started)
+    if started is None or not (created or started) <= started <= (failed or started):
+        started = created
     if started is None:
         return None
     older = [each for each in package.csvs if (unix(each.metadata.creation_timestamp) or started) < started]
-    failed = unix(plan.failed_at)
     made_it = any(
         each.csv == name and each.started >= started - 1 and (failed is None or each.started <= failed)
         for each in history.upgrades.records
@@ -453,7 +513,6 @@ def _of_plan(
     gone, successor, generation = min(next_, default=(None, "", 0))
     # Plans are numbered: one in between has gone unseen, and this one ended with it.
     lost = generation > plan.generation + 1 and (before is None or identity(plan) not in before)
-    created = unix(plan.metadata.creation_timestamp)
     return Upgrade(
         uid=identity(plan),
         started=started,
@@ -493,8 +552,8 @@ def _vanished(
     said = () if never else announced(cluster, package.namespace, target, record.started)
     if said:
         return _note(record, arrived=True, completed=said[0], settled=settled)
-    if hyperconverged is not None and hyperconverged.operator_version == target and not record.of_plan:
-        ended = None if record.same_version else progressing_ended(hyperconverged, record.started)
+    if hyperconverged is not None and hyperconverged.operator_version == target and not never:
+        ended = progressing_ended(hyperconverged, record.started)
         return _note(record, arrived=True, completed=ended, at_most=ended is not None, settled=settled)
     if not watched or record.at_most:
         return _note(record, lost=True)

@@ -290,6 +290,7 @@ class ClusterServiceVersionSpec(Part, frozen=True):
 
 
 _WAITING: Final = {"", "Pending", None}
+_NOT_UPGRADEABLE: Final = "OperatorConditionNotUpgradeable"
 _CHANGES_KEPT: Final = 20
 """Entries after which OLM drops the oldest."""
 
@@ -300,6 +301,16 @@ class PhaseChange(Part, frozen=True):
     phase: str | None = None
     reason: str | None = None
     last_transition_time: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Its installation has not begun, or begins anew."""
+        return self.phase in _WAITING
+
+    @property
+    def is_held(self) -> bool:
+        """The OperatorCondition of the version before does not allow it."""
+        return self.waits and self.reason == _NOT_UPGRADEABLE
 
 
 class ClusterServiceVersionStatus(Part, frozen=True):
@@ -339,6 +350,16 @@ class ClusterServiceVersion(Record, frozen=True):
         return (self.status and self.status.reason) or ""
 
     @property
+    def waits(self) -> bool:
+        """Its installation has not begun, or begins anew."""
+        return self.phase in _WAITING
+
+    @property
+    def is_held(self) -> bool:
+        """The OperatorCondition of the version before does not allow it."""
+        return self.waits and self.reason == _NOT_UPGRADEABLE
+
+    @property
     def changes(self) -> list[PhaseChange]:
         """Its history of phases, the oldest first, as far as it goes back."""
         return (self.status and self.status.conditions) or []
@@ -358,7 +379,7 @@ class ClusterServiceVersion(Record, frozen=True):
     @property
     def has_begun(self) -> bool:
         """Its installation has begun once: it was in another phase than none or Pending."""
-        return any(phase not in _WAITING for phase in (self.phase, *(each.phase for each in self.changes)))
+        return not self.waits or any(not each.waits for each in self.changes)
 
     def variable(self, name: str) -> str:
         """Value of an environment variable of the operator's containers; empty when none has it."""

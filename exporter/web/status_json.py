@@ -43,6 +43,7 @@ def status_json(pipeline: Pipeline) -> bytes:
         "ready": {update: facts.findings.ready(update) for update in (OPERATOR, OPENSHIFT)},
         "findings": _findings(facts.findings),
         "upgrades": _upgrades(facts.operator_upgrade),
+        "waiting": [{"pod": pod, "reason": reason} for pod, reason in facts.waiting_pods.pods],
         "openshift": _openshift(facts.openshift_upgrade, facts.openshift_next, facts.pools),
         "facts": _facts(pipeline),
         "resources": _resources(watching),

@@ -9,8 +9,17 @@ from html import escape
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.facts import Facts, eviction, machine, operator_upgrade, pending, semver, worker_rollout
-from exporter.facts.finding import OPENSHIFT, OPERATOR, Effect, text
+from exporter.facts import (
+    Facts,
+    eviction,
+    machine,
+    operator_upgrade,
+    pending,
+    semver,
+    waiting_pods,
+    worker_rollout,
+)
+from exporter.facts.finding import NAMED, OPENSHIFT, OPERATOR, Effect, text
 from exporter.facts.subscription import MANUAL, RECOMMENDED_CHANNEL
 from exporter.facts.vm_readiness import DRAIN
 from exporter.history.upgrades import COMPLETED
@@ -191,12 +200,21 @@ def _upgrade(facts: Facts) -> Iterator[Statement]:
             taken = f" for {_span(seconds)}" if seconds is not None else ""
             whole = f"; {_span(found.duration)} in all" if found.duration is not None else ""
             yield NOTE, "Update", f"{step}: {_DOES[found.stage]}{taken}{whole}."
+        yield from _waiting(facts)
     if last := found.latest:
         how = GOOD if last.outcome == COMPLETED else BAD
         ended = f" {_time(last.end)}" if last.end is not None else ""
         took = f", after {_span(last.duration)}" if last.duration is not None else ""
         step = f"{last.from_version} to {last.to_version} {last.outcome}{ended}{took}"
         yield how, "Last update", f"{step}{' or less' if last.at_most and took else ''}."
+
+
+def _waiting(facts: Facts) -> Iterator[Statement]:
+    """Which pods hold up the update, and what they wait for."""
+    for reason, why in _HOLDS_UP.items():
+        if names := [pod for pod, its in facts.waiting_pods.pods if its == reason]:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            yield NOTE, "Pods of the update", f"Wait {why}: {', '.join(names[:NAMED])}{more}."
 
 
 def _openshift_update(facts: Facts) -> Iterator[Statement]:
@@ -240,6 +258,13 @@ _DOES: Final = {
     operator_upgrade.GATE: "the version before does not allow it",
     operator_upgrade.INSTALL: "its operators are being installed",
     operator_upgrade.ROLLING_OUT: "its components are being rolled out",
+}
+_HOLDS_UP: Final = {
+    waiting_pods.IMAGE_PULL: "for their images",
+    waiting_pods.UNSCHEDULABLE: "for a node that takes them",
+    waiting_pods.CRASH_LOOP: "to be started once more, for they crash",
+    waiting_pods.CONTAINER_CREATING: "for their containers to be made",
+    waiting_pods.OTHER: "and do not become ready",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.facts import RESOURCES, SUBJECTS, Facts
 from exporter.facts.cluster import Availability
+from exporter.history.upgrades import Upgrade, Upgrades
 from exporter.history.value import History
 from exporter.metrics.exposition import Format
 from exporter.metrics.page import FactsPage
@@ -1078,3 +1079,121 @@ def made(obj: Object) -> Object:
 )
 def test_not_every_failed_plan_is_an_update(given: list[Object]) -> None:
     assert Watch().look(5000, *given).operator_upgrade.upgrades.records == ()
+
+
+def test_an_update_has_failed_when_its_version_was_the_only_one_left_and_is_deleted() -> None:
+    watch = Watch()
+    watch.look(-10, installed(), hco(OLD), said(OLD))
+    begun = csv(NEW, START, INSTALLING)
+    watch.look(30, installed(phase="Replacing"), hco(OLD), said(OLD), begun)
+    watch.look(60, hco(OLD), said(OLD), begun)
+    watch.look(90, hco(OLD), said(OLD))
+    facts = watch.look(91, hco(OLD), said(OLD))
+    assert page(facts, "in_progress", "completed_timestamp_seconds") == (
+        f'completed_timestamp_seconds{{{versions()},outcome="failed"}} {S + 90:.0f}\n'
+    )
+
+
+def test_an_operator_that_was_to_be_replaced_alone_has_not_arrived_because_hyperconverged_has() -> None:
+    kept = "1.16.5"
+    watch = Watch()
+    watch.look(-10, ships(kept, installed()), hco(kept), said(OLD))
+    new = ships(kept, csv(NEW, START, INSTALLING))
+    watch.look(30, ships(kept, installed(phase="Replacing")), hco(kept), said(OLD), new)
+    for second in (90, 91):
+        facts = watch.look(second, ships(kept, installed()), hco(kept), said(OLD))
+    assert [each.outcome for each in facts.operator_upgrade.upgrades.records] == ["failed"]
+    back = Watch(facts.history).look(500, ships(kept, installed()), hco(kept), said(OLD))
+    assert [each.outcome for each in back.operator_upgrade.upgrades.records] == ["failed"]
+
+
+ANEW = csv(NEW, ("Pending", "", 1000.0), ("Installing", "", 1020.0), ("Succeeded", "", 1050.0))
+
+
+AGAIN = {**ANEW, "metadata": {**ANEW["metadata"], "uid": "uid-again"}}
+
+
+def test_a_version_that_is_deleted_and_comes_back_is_no_second_update() -> None:
+    watch = Watch()
+    watch.look(-10, installed(), hco(OLD), said(OLD))
+    watch.look(30, installed(phase="Replacing"), hco(OLD), said(OLD), csv(NEW, START, INSTALLING))
+    watch.look(310, *BACKFILL)
+    for there in ([hco(NEW, since=at(300))], []):
+        other = Watch(watch.history)
+        other.look(320, *BACKFILL)
+        other.look(900, *there)
+        for second in (1001, 1100):
+            facts = other.look(second, *there, AGAIN, said(NEW, since=at(1060)))
+            assert [each.started for each in facts.operator_upgrade.upgrades.records] == [S]
+            assert facts.operator_upgrade.current is None
+        # So do those who come back later, and find another one in its place.
+        back = Watch(other.history).look(1200, *there, AGAIN, said(NEW, since=at(1060)))
+        assert [each.started for each in back.operator_upgrade.upgrades.records] == [S]
+    back = Watch(watch.history).look(1200, hco(NEW, since=at(1090)), AGAIN, said(NEW, since=at(1060)))
+    assert [each.started for each in back.operator_upgrade.upgrades.records] == [S]
+
+
+def test_while_a_version_is_installed_anew_no_update_is_said_to_run() -> None:
+    watch = Watch()
+    watch.look(-10, installed(), hco(OLD), said(OLD))
+    watch.look(10, hco(OLD))
+    begun = csv(OLD, ("Pending", "", 20.0), ("Installing", "", 25.0), replaces="4.18.7")
+    begun["metadata"]["uid"] = "uid-again"
+    facts = watch.look(30, hco(OLD), begun)
+    assert (facts.rollout.running, facts.operator_upgrade.current) == (False, None)
+    # HyperConverged that is to be brought to another version is updated, whatever was there in between.
+    facts = watch.look(40, hco(OLD))
+    facts = watch.look(50, hco(OLD), csv(NEW, ("Pending", "", 45.0), ("Installing", "", 48.0)))
+    assert facts.operator_upgrade.current is not None
+    assert facts.operator_upgrade.current.from_version == OLD
+
+
+def test_who_comes_later_takes_the_first_version_of_a_new_subscription_for_an_installation() -> None:
+    def first(subscribed: float, *given: Object) -> list[str]:
+        ours = sub(created=at(subscribed))
+        cluster = facts_of(ours, *BACKFILL, *given).cluster
+        history = Facts(cluster, History(), S + 500).observe(History())
+        history = Facts(cluster, history, S + 501, before=frozenset({f"uid-{NEW}"})).observe(history)
+        return [each.from_version for each in history.upgrades.records]
+
+    assert first(-50) == []
+    # An older one has seen versions come and go, and so has one that has had another plan.
+    assert first(-400_000_000) == [OLD]
+    assert first(-50, plan("4.18.9", created=at(-40), approved=True)) == [OLD]
+    assert first(50) == [OLD]
+
+
+def test_the_version_before_is_hyperconvergeds_where_its_bundle_names_one_that_never_was_here() -> None:
+    skipping = csv(NEW, START, INSTALLING, replaces="4.18.10")
+    ours = sub(created=at(-50))
+    cluster = facts_of(ours, skipping, hco(OLD), said(OLD)).cluster
+    history = History()
+    for second in (30, 31):
+        history = Facts(cluster, history, S + second).observe(history)
+    assert [each.from_version for each in history.upgrades.records] == [OLD]
+    # What was said once stays, whatever there is to be seen later.
+    arrived = facts_of(ours, csv(NEW, START, INSTALLING, DONE, replaces="4.18.10"), *BACKFILL[1:]).cluster
+    history = Facts(arrived, history, S + 400).observe(history)
+    assert [(each.from_version, each.outcome) for each in history.upgrades.records] == [(OLD, "completed")]
+
+
+def test_times_that_cannot_be_are_not_known() -> None:
+    far = 400_000_000.0
+    watch = Watch()
+    watch.look(-10, installed(), hco(OLD), said(OLD))
+    given = [installed(phase="Replacing"), hco(OLD), said(OLD)]
+    facts = watch.look(10, *given, csv(NEW, ("Pending", "", far)))
+    assert facts.operator_upgrade.upgrades.records == ()
+    facts = watch.look(60, *given, csv(NEW, START, ("Failed", "", far), ("Succeeded", "", far)))
+    (record,) = facts.operator_upgrade.upgrades.records
+    assert (record.started, record.installed, record.failures, record.missed) == (S, None, (), True)
+
+
+def test_a_plan_that_began_before_it_was_made_began_when_it_was() -> None:
+    nonsense = failed_plan()
+    nonsense["status"]["startTime"] = "1906-01-01T00:00:00Z"
+    (record,) = Watch().look(101, *WELL, nonsense).operator_upgrade.upgrades.records
+    assert record.started == S
+    # A time that nobody can write is said as it is.
+    stored = History(upgrades=Upgrades((Upgrade("u", 1e15, arrived=True, completed=1e15 + 5, whole=True),)))
+    assert 'started="1000000000000000"' in page(Watch(stored).look(5000, *WELL), "history_duration_seconds")

@@ -20,6 +20,10 @@ from exporter.simulator import objects
 from exporter.web.status_json import status_json
 from exporter.web.status_page import status_page
 from tests.unit.facts.given import PLURALS
+from tests.unit.facts.test_operator_upgrade import csv, installed
+from tests.unit.facts.test_pending import NEW, OLD, at, sub
+from tests.unit.facts.test_rollout import hco
+from tests.unit.facts.test_rollout import said as operator_says
 from tests.unit.facts.test_versions import BORN
 from tests.unit.facts.vms import Object, kubevirt, migration, node, vm, vmi
 
@@ -78,6 +82,18 @@ def said(*given: Object) -> dict[str, str]:
 )
 def test_what_is_said_of_virtual_machines(given: list[Object], about: str, sentence: str) -> None:
     assert said(*given)[about] == sentence
+
+
+def test_the_pods_that_hold_up_an_update_are_named() -> None:
+    names = [f"virt-operator-{number}" for number in range(7)]
+    begun = csv(NEW, ("Pending", "", 0.0), ("Installing", "", 5.0))
+    pods = [objects.pod(name, created=at(0), waiting="ImagePullBackOff") for name in names]
+    given = [sub(), installed(phase="Replacing"), begun, hco(OLD), operator_says(OLD), *pods]
+    assert said(*given)["Pods of the update"] == (
+        f"note: Wait for their images: {', '.join(names[:5])} and 2 more."
+    )
+    document = msgspec.json.decode(status_json(cluster(*given)))
+    assert document["waiting"] == [{"pod": name, "reason": "image_pull"} for name in names]
 
 
 async def test_the_page_and_the_json_are_there_before_memory_has_been_read() -> None:
