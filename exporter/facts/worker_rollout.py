@@ -186,6 +186,9 @@ def observe(workers: Workers, seen: Observations) -> None:
     """Remember when roll-outs began and ended."""
     for name, at in workers.notes:
         seen.first(name, at)
+    if not workers.remembered:
+        # What tells of them is away, and may come back.
+        return
     for kind in _KINDS:
         seen.forget(
             name

@@ -43,10 +43,12 @@ PAGED = replace(QUICK, watch_list=False)
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def until(condition: Callable[[], object], what: str | Callable[[], str] = "") -> None:
-    """Wait until a condition holds; fail with the condition's words, or what is wrong, when it never does."""
+async def until(
+    condition: Callable[[], object], what: str | Callable[[], str] = "", seconds: float = DEADLINE
+) -> None:
+    """Wait until a condition holds; fail with the condition's words, or what is wrong, when it does not."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + DEADLINE
+    deadline = loop.time() + max(DEADLINE, seconds)
     while not condition():
         assert loop.time() < deadline, f"never happened: {(what() if callable(what) else what) or condition}"
         await asyncio.sleep(0.005)

@@ -261,6 +261,13 @@ def test_what_was_seen_of_the_workers_outlives_a_flap_and_a_machine_config() -> 
         assert workers(updated, MASTER, later, history=history) == "rests, started 1.5, completed 5"
 
 
+def test_what_is_remembered_outlives_a_version_that_is_away() -> None:
+    updated, well = version(DONE), pool(since=at(5))
+    steps = (3.0, [updated, MASTER, rolling()]), (5.0, [updated, MASTER, well]), (6.0, [MASTER, well])
+    flapped = pool(since=at(8))
+    assert workers(updated, MASTER, flapped, history=seen(*steps)) == "rests, started 1.5, completed 5"
+
+
 def test_the_update_before_counts_until_the_next_is_complete() -> None:
     first, second = version(DONE), version(done("4.18.5", 20, 22), DONE)
     history = seen((3, [first, MASTER, rolling()]), (5, [first, MASTER, pool(since=at(5))]))
