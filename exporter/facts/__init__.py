@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from exporter.facts import (
     catalog,
     drain,
+    failed_plans,
     finding,
     findings,
     machines,
@@ -250,7 +251,7 @@ class Facts:
         """What tells, a moment later, what has happened since."""
         updates = late = None
         if upgrade_records.can_look(self.cluster) and self.cluster.known(CLUSTER_SERVICE_VERSIONS):
-            failed = upgrade_records.failed_plans(self.package)
+            failed = failed_plans.failed_plans(self.package)
             updates = frozenset({package.identity(each) for each in self.package.csvs} | failed.keys())
         if self.cluster.known(CLUSTER_VERSIONS, MACHINE_CONFIG_POOLS):
             late = self.openshift_upgrade.workers.late

@@ -25,15 +25,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from exporter.facts.cluster import Cluster
+from exporter.facts.failed_plans import failed_plans
 from exporter.facts.family import Samples, Subject, distribution, stateset
 from exporter.facts.machines import Summary
 from exporter.facts.package import Package, identity
 from exporter.facts.pending import PLAN_FAILED, UNPACK_FAILED, Pending
 from exporter.facts.rollout import Rollout
-from exporter.facts.upgrade_records import RESTS_ON, TOLD_BY, failed_plans, look
+from exporter.facts.upgrade_records import RESTS_ON, TOLD_BY, look
 from exporter.history.upgrades import BUCKETS, COMPLETED, Stretch, Upgrade, Upgrades
 from exporter.history.value import History
 from exporter.records.base import unix
@@ -65,8 +67,6 @@ _CHECK_FAILED: Final = "InstallCheckFailed"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED: Final = 10
 """Upgrades that have a series of their own."""
-
-_OPTIONAL: Final = tuple(each for each in RESTS_ON if each is not CLUSTER_SERVICE_VERSIONS)
 
 
 @dataclass(frozen=True)
@@ -228,93 +228,81 @@ def stretches(upgrade: Upgrade) -> Iterator[tuple[str, Stretch]]:
 # What is shown
 
 
-@SUBJECT.gauge(
+_OPTIONAL: Final = tuple(each for each in RESTS_ON if each is not CLUSTER_SERVICE_VERSIONS)
+_gauge = partial(
+    SUBJECT.gauge,
+    requires=(CLUSTER_SERVICE_VERSIONS,),
+    optional=_OPTIONAL,
+    helpful=TOLD_BY,
+    timed=True,
+)
+
+
+@_gauge(
     "virt_upgrade_in_progress",
     "1 while an update of the operator is under way: from the creation of its ClusterServiceVersion until "
     "all operands are rolled out.",
     source="ClusterServiceVersion: metadata.creationTimestamp; HyperConverged: status.versions, "
     "status.conditions[Progressing]; OperatorCondition: status.conditions[Upgradeable]",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _in_progress(facts: OperatorUpgrade) -> Samples:
     yield (), float(facts.current is not None)
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_stage",
     "Where the update of the operator stands.",
     labels=("stage",),
     source="ClusterServiceVersion: status.phase, reason, conditions; InstallPlan: status.phase; "
     "HyperConverged: status.versions; VirtualMachineInstance: labels[kubevirt.io/outdatedLauncherImage]",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
     helpful=(*TOLD_BY, VIRTUAL_MACHINE_INSTANCES),
-    timed=True,
 )
 def _stages(facts: OperatorUpgrade) -> Samples:
     return stateset(STATES, facts.stage)
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_current_duration_seconds",
     "Install and rollout of the update under way so far; 0 while there is none. Most updates take less than "
     "fifteen minutes. Absent where nothing tells.",
     source="virt_upgrade_current_stage_duration_seconds",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _current_duration(facts: OperatorUpgrade) -> Samples:
     if facts.duration is not None:
         yield (), facts.duration
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_current_stage_duration_seconds",
     "How long each stage of the present update has taken so far; a stage whose beginning nothing tells is "
     "missing.",
     labels=("stage",),
     source="ClusterServiceVersion: metadata.creationTimestamp, status.conditions; InstallPlan: "
     "metadata.creationTimestamp; HyperConverged, OperatorCondition: lastTransitionTime",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
     helpful=(*TOLD_BY, VIRTUAL_MACHINE_INSTANCES),
-    timed=True,
 )
 def _current_stage_duration(facts: OperatorUpgrade) -> Samples:
     for stage, seconds in facts.stages.items():
         yield (stage,), seconds
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_started_timestamp_seconds",
     "When the update under way, else the last one, began: its ClusterServiceVersion was created.",
     labels=("from_version", "to_version"),
     source="ClusterServiceVersion: metadata.creationTimestamp",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _started(facts: OperatorUpgrade) -> Samples:
     if each := facts.current or facts.latest:
         yield (each.from_version, each.to_version), each.started
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_completed_timestamp_seconds",
     "When the last update that has ended did; where nobody watched that, when it had at the latest.",
     labels=("from_version", "to_version", "outcome"),
     source="HyperConverged: status.conditions[Progressing].lastTransitionTime; OperatorCondition: "
     "status.conditions[Upgradeable].lastTransitionTime; Event: firstTimestamp; what was seen first is kept",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _completed_at(facts: OperatorUpgrade) -> Samples:
     each = facts.latest
@@ -322,29 +310,21 @@ def _completed_at(facts: OperatorUpgrade) -> Samples:
         yield (each.from_version, each.to_version, each.outcome), each.end
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_last_duration_seconds",
     "Install and rollout of the last update that has ended; where nobody watched its end that long or less.",
     source="virt_upgrade_last_stage_duration_seconds",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _last_duration(facts: OperatorUpgrade) -> Samples:
     if facts.latest is not None and (seconds := facts.latest.duration) is not None:
         yield (), seconds
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_last_stage_duration_seconds",
     "How long each stage of the last update that has ended took; a stage of which nothing tells is missing.",
     labels=("stage",),
     source="virt_upgrade_current_stage_duration_seconds",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _last_stage_duration(facts: OperatorUpgrade) -> Samples:
     if facts.latest is not None:
@@ -369,15 +349,11 @@ def _distribution(facts: OperatorUpgrade) -> Samples:
         yield from distribution(BUCKETS, durations.counts, durations.total, outcome)
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_history_duration_seconds",
     "Install and rollout of the last ten updates; of one whose end nobody watched that long or less.",
     labels=("from_version", "to_version", "outcome", "started"),
     source="virt_upgrade_last_duration_seconds",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _history(facts: OperatorUpgrade) -> Samples:
     ended = [each for each in facts.upgrades.records if each.duration is not None]
@@ -394,15 +370,11 @@ def _written(seconds: float) -> str:
         return f"{seconds:.0f}"
 
 
-@SUBJECT.gauge(
+@_gauge(
     "virt_upgrade_install_failures",
     "Failed attempts to install the version of the update under way, else of the last one.",
     labels=("to_version",),
     source="ClusterServiceVersion: status.conditions, phase Failed; remembered, for the API keeps twenty",
-    requires=(CLUSTER_SERVICE_VERSIONS,),
-    optional=_OPTIONAL,
-    helpful=TOLD_BY,
-    timed=True,
 )
 def _install_failures(facts: OperatorUpgrade) -> Samples:
     each = facts.current or facts.latest

@@ -12,8 +12,8 @@ certificate, begin nothing.
 An update that never gets there ends when its ClusterServiceVersion is deleted or replaced: superseded when
 something newer takes its place, else failed. That a newer one waits behind the gate replaces nothing yet: it
 may wait for the end of this one. One whose plan fails before it has made any (its first step is refused)
-began when the plan did, and ends with the plan, or with what is tried next. What happened while nobody looked
-is left open.
+began when the plan did, and ends with the plan, or with what is tried next
+(`exporter/facts/failed_plans.py`). What happened while nobody looked is left open.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from exporter.facts import semver, upgrade_workloads
 from exporter.facts.arrival import Arrival, End, announced, progressing_ended, version_of
 from exporter.facts.cluster import Cluster
+from exporter.facts.failed_plans import failed_plans, upgrade_of
 from exporter.facts.package import Package, family, identity
 from exporter.facts.pending import Pending
 from exporter.facts.rollout import RESTS_ON as ROLLOUT
@@ -156,7 +157,7 @@ def look(
     watcher = _Look(cluster, history.upgrades, package, rollout, before)
     # What a failed plan began with is told by the ClusterServiceVersions that were there then.
     failed = failed_plans(package).values() if cluster.hears(CLUSTER_SERVICE_VERSIONS) else ()
-    plans = (_of_plan(each, history, package, before) for each in failed)
+    plans = (upgrade_of(each, history.upgrades, package, before) for each in failed)
     latest = now + CLOCKS_APART_SECONDS
     found = (*watcher.records(), *(each for each in plans if each is not None))
     return [_believable(each, latest) for each in found if each.started <= latest]
@@ -449,86 +450,6 @@ def _plan(cluster: Cluster, csv: ClusterServiceVersion) -> InstallPlan | None:
         and made <= created
     ]
     return max(plans, key=lambda each: each[0])[1] if plans else None
-
-
-# Plans that never made anything
-
-
-def failed_plans(package: Package) -> dict[str, InstallPlan]:
-    """Plans, by uid, that failed before they had made our ClusterServiceVersion."""
-    return {
-        identity(plan): plan
-        for plan in package.plans
-        if plan.failed and not plan.has_made(name := _csv_of(plan, package))
-        if not any(each.name == name and not _came_after(plan, each) for each in package.csvs)
-    }
-
-
-def _came_after(plan: InstallPlan, csv: ClusterServiceVersion) -> bool:
-    """Another plan has made it."""
-    failed, created = unix(plan.failed_at), unix(csv.metadata.creation_timestamp)
-    return failed is not None and created is not None and failed < created
-
-
-def _csv_of(plan: InstallPlan, package: Package) -> str:
-    """Our package's ClusterServiceVersion among those of one of its plans."""
-    families = {family(each.name) for each in package.csvs}
-    return next(name for name in plan.csv_names if family(name) in families)
-
-
-def _of_plan(
-    plan: InstallPlan, history: History, package: Package, before: frozenset[str] | None
-) -> Upgrade | None:
-    """The update that a failed plan began; None for one that something was installed by, or by nobody."""
-    name = _csv_of(plan, package)
-    created, failed = unix(plan.metadata.creation_timestamp), unix(plan.failed_at)
-    started = unix(plan.started)
-    if started is None or not (created or started) <= started <= (failed or started):
-        started = created
-    if started is None:
-        return None
-    older = [each for each in package.csvs if (unix(each.metadata.creation_timestamp) or started) < started]
-    made_it = any(
-        each.csv == name and each.started >= started - 1 and (failed is None or each.started <= failed)
-        for each in history.upgrades.records
-        if not each.of_plan
-    )
-    known = history.upgrades.find(identity(plan))
-    if known is None and (made_it or not older):
-        return None
-    if known is not None and known.outcome:
-        return known
-    version = semver.of_csv(name)
-    next_ = [
-        (made, csv, each.generation)
-        for each in package.plans
-        if (csv := _csv_of(each, package)) and identity(each) != identity(plan)
-        if (made := unix(each.metadata.creation_timestamp)) is not None and made > started
-    ]
-    next_ += [
-        (made, each.name, 0)
-        for each in package.csvs
-        if (made := unix(each.metadata.creation_timestamp)) is not None and made > started
-    ]
-    gone, successor, generation = min(next_, default=(None, "", 0))
-    # Plans are numbered: one in between has gone unseen, and this one ended with it.
-    lost = generation > plan.generation + 1 and (before is None or identity(plan) not in before)
-    return Upgrade(
-        uid=identity(plan),
-        started=started,
-        csv=name,
-        from_version=older[-1].version if older else "",
-        to_version=version,
-        offered=None if created is None else min(created, started),
-        whole=True,
-        gone=None if lost else gone,
-        superseded=gone is not None and not lost and semver.newer(semver.of_csv(successor), version),
-        lost=lost,
-        of_plan=True,
-        plan_failed=max(started, failed or started),
-        failures=(max(started, failed or started),),
-        approver=plan.approver,
-    )
 
 
 # When nothing is left of it
