@@ -261,11 +261,15 @@ def _late(
 
 
 def _is_given_out(every: Iterable[MachineConfigPool], update: Update) -> bool:
-    """The control plane's pools have been given a configuration since it began; all pools are at once."""
-    return _given_at(every, update) is not None or any(
-        (_since(each, "Updated", holds=True) or 0.0) >= _beginning(update)
-        for each in every
-        if each.name in _CONTROL_PLANE_POOLS
+    """The control plane's pools have been given a configuration since it began; all pools are at once.
+
+    Where it has none that could tell, whatever a pool is given in the update is the update's.
+    """
+    planes = [each for each in every if each.name in _CONTROL_PLANE_POOLS]
+    return (
+        not planes
+        or _given_at(planes, update) is not None
+        or any((_since(each, "Updated", holds=True) or 0.0) >= _beginning(update) for each in planes)
     )
 
 

@@ -261,6 +261,11 @@ def test_what_was_seen_of_the_workers_outlives_a_flap_and_a_machine_config() -> 
         assert workers(updated, MASTER, later, history=history) == "rests, started 1.5, completed 5"
 
 
+def test_without_a_pool_of_the_control_plane_what_is_given_in_an_update_is_the_updates() -> None:
+    assert workers(version(running("4.18.4", 0)), rolling()) == "runs, started 1.5"
+    assert workers(version(running("4.18.4", 0)), MASTER_BEFORE, rolling()) == "rests"
+
+
 def test_what_is_remembered_outlives_a_version_that_is_away() -> None:
     updated, well = version(DONE), pool(since=at(5))
     steps = (3.0, [updated, MASTER, rolling()]), (5.0, [updated, MASTER, well]), (6.0, [MASTER, well])
