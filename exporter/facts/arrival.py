@@ -24,7 +24,7 @@ the earlier one is an upper bound. Where a new version of the operator keeps Hyp
 does not change, and says nothing: only the operator's word tells.
 
 Without a HyperConverged the end is that the CSV has succeeded. One that was there and is gone is expected
-back: its definition may be missing for a moment. Where it may not be read, nothing tells.
+back for a minute, and as long as its definition is missing. Where it may not be read, nothing tells.
 
 HyperConverged's own version is named by the variable HCO_KV_IO_VERSION of the CSV's containers (the operator
 and its webhook have it), else it is the CSV's.

@@ -4,8 +4,7 @@ A version's installation begins when its ClusterServiceVersion first leaves the 
 it has arrived (`exporter/facts/arrival.py`). Once reached, the end is remembered for the HyperConverged and
 the CSV: restarts of the operator and operands that progress later are no new roll-out.
 
-A version that comes when no other one is there, to no HyperConverged or to one of the same version, is
-installed anew: that is as little an update as the first installation.
+A version that is installed anew (`exporter/facts/installation.py`) is as little an update as the first one.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from exporter.facts.arrival import Arrival, version_of
 from exporter.facts.cluster import Cluster
+from exporter.facts.installation import INSTALLATION, comes_anew
 from exporter.facts.package import Package, identity
 from exporter.facts.semver import newer
 from exporter.history.upgrades import COMPLETED
@@ -39,9 +39,6 @@ RESTS_ON: Final[tuple[Resource[Any], ...]] = (
 _COMPLETE: Final = "complete"
 _ALONE: Final = f"{_COMPLETE}/-/"
 """Begins the names of ends that were reached before there was a HyperConverged: it installs more."""
-
-_INSTALLATION: Final = "installation"
-"""Begins the names of versions that were installed anew."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +74,12 @@ def derive(cluster: Cluster, history: History, package: Package, before: frozens
         package: what is ours.
         before: uids of our ClusterServiceVersions a moment ago; None when nobody looked.
     """
-    anew = frozenset(identity(each) for each in package.csvs if _comes_anew(each, package, history, before))
+    anew = frozenset(identity(each) for each in package.csvs if comes_anew(each, package, history, before))
     begun = [csv for csv in package.csvs if csv.has_begun]
     replaced = {csv.replaces for csv in begun}
-    installed = next((csv for csv in reversed(begun) if csv.name not in replaced), None)
+    last = [csv for csv in reversed(begun) if csv.name not in replaced]
+    # One that was brought by an old plan, and never comes up, takes no place.
+    installed = next((csv for csv in last if csv.has_succeeded), next(iter(last), None))
     if installed is None:
         return Rollout(None, None, complete=False, first=True, memory="", anew=anew)
     waiting = [csv for csv in package.csvs if not csv.has_begun]
@@ -117,24 +116,13 @@ def derive(cluster: Cluster, history: History, package: Package, before: frozens
 def observe(rollout: Rollout, seen: Observations) -> None:
     """Remember what is installed anew, and the end of a roll-out: of this CSV, under any HyperConverged."""
     for each in rollout.anew:
-        seen.first(f"{_INSTALLATION}/{each}")
-    seen.forget(name for name, uid in seen.known(_INSTALLATION).items() if uid not in rollout.anew)
+        seen.first(f"{INSTALLATION}/{each}")
+    seen.forget(name for name, uid in seen.known(INSTALLATION).items() if uid not in rollout.anew)
     if rollout.installed is not None and rollout.complete:
         seen.first(rollout.memory)
         # That of the one before tells that this one was an update, for as long as it is under way.
         mine = f"/{identity(rollout.installed)}"
         seen.forget(name for name in seen.known(_COMPLETE) if not name.endswith(mine))
-
-
-def _comes_anew(
-    csv: ClusterServiceVersion, package: Package, history: History, before: frozenset[str] | None
-) -> bool:
-    """It came when no other version was there, and HyperConverged has nothing else to be brought to."""
-    if f"{_INSTALLATION}/{identity(csv)}" in history.first:
-        return True
-    comes = before is not None and not before and len(package.csvs) == 1
-    hyperconverged = package.hyperconverged
-    return comes and (hyperconverged is None or hyperconverged.operator_version in {"", version_of(csv)})
 
 
 def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion) -> bool:

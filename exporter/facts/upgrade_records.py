@@ -4,10 +4,8 @@ One record for each ClusterServiceVersion that came by an update (`exporter/fact
 which instants it holds), or for a plan that failed before it had made any. What the objects tell now is added
 to what is remembered; once the outcome is known, nothing that happens later changes it.
 
-The first installation is no update, whatever its bundle says it replaces: an update is proved by what was
-there before, a HyperConverged that has changed since, an older ClusterServiceVersion that had succeeded or
-its plan, or by memory. Flaps of an installed ClusterServiceVersion, after a restart, a drain or a rotated
-certificate, begin nothing.
+An installation is no update (`exporter/facts/installation.py`). Flaps of an installed ClusterServiceVersion,
+after a restart, a drain or a rotated certificate, begin nothing.
 
 An update that never gets there ends when its ClusterServiceVersion is deleted or replaced: superseded when
 something newer takes its place, else failed. That a newer one waits behind the gate replaces nothing yet: it
@@ -27,12 +25,13 @@ from exporter.facts import semver, upgrade_workloads
 from exporter.facts.arrival import Arrival, End, announced, progressing_ended, version_of
 from exporter.facts.cluster import Cluster
 from exporter.facts.failed_plans import failed_plans, upgrade_of
+from exporter.facts.installation import Beginnings, plan_of
 from exporter.facts.package import Package, family, identity
 from exporter.facts.pending import Pending
 from exporter.facts.rollout import RESTS_ON as ROLLOUT
 from exporter.facts.rollout import Rollout
 from exporter.history.instants import earliest
-from exporter.history.upgrades import COMPLETED, Upgrade, Upgrades
+from exporter.history.upgrades import Upgrade, Upgrades
 from exporter.history.value import History, Observations
 from exporter.kube.resource import Resource
 from exporter.records.base import condition, unix
@@ -62,6 +61,9 @@ _REPLACED: Final = {"Replacing", "Deleting"}
 _INSTANTS: Final = ("offered", "opened", "installed", "completed", "gone", "plan_failed")
 CLOCKS_APART_SECONDS: Final = 3600.0
 """No time that the API tells is further ahead than this, but by mistake: then it is not known."""
+AWAY_SECONDS: Final = 60.0
+"""After which a HyperConverged that is gone is not expected back: with it the roll-out was called off."""
+_AWAY: Final = "hyperconverged-away"
 _SAME_SECOND: Final = 0.001
 """Apart are attempts that failed within one second, which is all that the API tells."""
 
@@ -96,6 +98,7 @@ def observe(
     if not can_look(cluster) or _is_installation(rollout, history):
         return
     now = float(int(seen.now))
+    _observe_absence(cluster, history, seen, package)
     looked = look(cluster, history, seen.now, package, rollout, before)
     for each in looked:
         seen.upgrade(_with_offer(each, pending, history))
@@ -122,6 +125,17 @@ def observe(
         methods=methods,
         outdated=outdated if heard else None,
     )
+
+
+def _observe_absence(cluster: Cluster, history: History, seen: Observations, package: Package) -> None:
+    """Remember since when there is no HyperConverged any more while an update is under way."""
+    rolled_out = any(
+        each.same_version is not None and not each.has_ended for each in history.upgrades.records
+    )
+    if rolled_out and package.hyperconverged is None and cluster.known(HYPERCONVERGEDS):
+        seen.first(_AWAY)
+    else:
+        seen.forget([_AWAY])
 
 
 def can_look(cluster: Cluster) -> bool:
@@ -154,7 +168,9 @@ def look(
     """
     if not can_look(cluster) or _is_installation(rollout, history):
         return []
-    watcher = _Look(cluster, history.upgrades, package, rollout, before)
+    away = history.first.get(_AWAY)
+    given_up = away is not None and now - away >= AWAY_SECONDS
+    watcher = _Look(cluster, history.upgrades, package, rollout, before, given_up=given_up)
     # What a failed plan began with is told by the ClusterServiceVersions that were there then.
     failed = failed_plans(package).values() if cluster.hears(CLUSTER_SERVICE_VERSIONS) else ()
     plans = (upgrade_of(each, history.upgrades, package, before) for each in failed)
@@ -181,82 +197,24 @@ class _Look:
         package: Package,
         rollout: Rollout,
         before: frozenset[str] | None,
+        *,
+        given_up: bool,
     ) -> None:
         self._cluster = cluster
-        self._anew = rollout.anew
+        self._beginnings = Beginnings(cluster, upgrades, package, rollout.anew, before)
         self._upgrades = upgrades
         self._package = package
         self._hyperconverged = package.hyperconverged
         self._before = before
         self._hears = cluster.hears(*ROLLOUT)
+        self._given_up = given_up
 
     def records(self) -> Iterator[Upgrade]:
         """A record for each ClusterServiceVersion that came by an update."""
         for csv in self._package.csvs:
             started = unix(csv.metadata.creation_timestamp)
-            if started is not None and self._is_upgrade(csv, started):
+            if started is not None and self._beginnings.is_update(csv, started):
                 yield self._record(csv, started)
-
-    # Is it one?
-
-    def _is_upgrade(self, csv: ClusterServiceVersion, started: float) -> bool:
-        """Something was there before: a bundle's `replaces` alone proves nothing."""
-        if self._upgrades.find(identity(csv)) is not None:
-            return True
-        if not csv.replaces or identity(csv) in self._anew or self._was_there(csv):
-            return False
-        before = next((each for each in self._package.csvs if each.name == csv.replaces), None)
-        made = unix(before.metadata.creation_timestamp) if before is not None else None
-        if before is not None and made is not None and made < started:
-            # Of one that never succeeded the one before it tells.
-            return before.has_succeeded or self._is_upgrade(before, made)
-        return (
-            any(each.csv == csv.replaces for each in self._upgrades.records)
-            or self._changes_since(csv, started)
-            or any(
-                csv.replaces in plan.csv_names
-                and plan.namespace == csv.namespace
-                and csv.name not in plan.csv_names
-                and (unix(plan.metadata.creation_timestamp) or started) < started
-                and plan.started is not None
-                for plan in self._cluster[INSTALL_PLANS]
-            )
-        )
-
-    def _was_there(self, csv: ClusterServiceVersion) -> bool:
-        """Its name has been installed before, and HyperConverged has nothing else to be brought to."""
-        hyperconverged = self._hyperconverged
-        had_it = any(each.csv == csv.name and each.outcome == COMPLETED for each in self._upgrades.records)
-        return had_it and (hyperconverged is None or hyperconverged.operator_version == version_of(csv))
-
-    def _is_first(self, csv: ClusterServiceVersion, started: float) -> bool:
-        """It came when no other was there, or first of a Subscription that is younger than HyperConverged."""
-        if self._before is not None and not self._before and len(self._package.csvs) == 1:
-            return True
-        subscription, hyperconverged = self._package.subscription, self._hyperconverged
-        made = unix(hyperconverged.metadata.creation_timestamp) if hyperconverged else None
-        asked = unix(subscription.metadata.creation_timestamp) if subscription else None
-        if made is None or asked is None or not made < asked <= started:
-            return False
-        return not any(
-            csv.name not in plan.csv_names and (unix(plan.metadata.creation_timestamp) or started) < started
-            for plan in self._package.plans
-        )
-
-    def _changes_since(self, csv: ClusterServiceVersion, started: float) -> bool:
-        """A HyperConverged was there, and has changed since or is to; else it may be installed anew."""
-        hyperconverged = self._hyperconverged
-        made = unix(hyperconverged.metadata.creation_timestamp) if hyperconverged else None
-        if hyperconverged is None or made is None or made >= started:
-            return False
-        progressing = condition(hyperconverged.conditions, "Progressing")
-        moved = unix(progressing.last_transition_time) if progressing is not None else None
-        if hyperconverged.operator_version != version_of(csv):
-            return True
-        return not self._is_first(csv, started) and (
-            (moved is not None and moved >= started)
-            or bool(announced(self._cluster, csv.namespace, version_of(csv), started))
-        )
 
     # What does it tell?
 
@@ -264,14 +222,18 @@ class _Look:
         uid = identity(csv)
         known = self._upgrades.find(uid)
         watched = self._before is not None and uid in self._before
-        plan = _plan(self._cluster, csv)
+        plan = plan_of(csv, self._package)
         same = self._same_version(csv, known)
         begun = known is not None and known.whole and not known.missed
         unbroken = csv.is_whole or (begun and (watched or _overlaps(csv, known)))
         installed, failures = _attempts(csv, started, known, plan, unbroken=unbroken)
         # Of a version that is replaced its own history of phases may not tell whether it ever came up.
         succeeded = installed is not None if unbroken else csv.has_succeeded
-        arrival = Arrival(self._cluster, self._hyperconverged, csv, succeeded=succeeded, same_version=same)
+        # One that was deleted for good is not waited for.
+        expected = None if self._given_up else same
+        arrival = Arrival(
+            self._cluster, self._hyperconverged, csv, succeeded=succeeded, same_version=expected
+        )
         arrived = arrival.reached
         if known is not None and known.outcome and not known.at_most:
             arrived = known.arrived
@@ -293,7 +255,7 @@ class _Look:
             uid=uid,
             started=started,
             csv=csv.name,
-            from_version=self._from_version(csv, known, started),
+            from_version=(known and known.from_version) or self._beginnings.version_before(csv, started),
             to_version=csv.version,
             offered=None if offered is None else min(offered, started),
             whole=csv.is_whole,
@@ -366,20 +328,6 @@ class _Look:
             return None
         return begun
 
-    def _from_version(self, csv: ClusterServiceVersion, known: Upgrade | None, started: float) -> str:
-        if known is not None and known.from_version:
-            return known.from_version
-        here = next((each.version for each in self._package.csvs if each.name == csv.replaces), "")
-        made = next((each.to_version for each in self._upgrades.records if each.csv == csv.replaces), "")
-        if here or made:
-            return here or made
-        hyperconverged = self._hyperconverged
-        before = hyperconverged.operator_version if hyperconverged is not None and self._hears else ""
-        if before not in {"", version_of(csv)} and self._is_first(csv, started):
-            # What its bundle names may never have been here.
-            return before
-        return semver.of_csv(csv.replaces)
-
 
 def _begun_at(csv: ClusterServiceVersion) -> float | None:
     """When its installation began; None while it has not."""
@@ -435,21 +383,6 @@ def _gate(csv: ClusterServiceVersion) -> tuple[bool, float | None]:
             return True, unix(each.last_transition_time)
         held = held or each.is_held
     return held or csv.is_held, None
-
-
-def _plan(cluster: Cluster, csv: ClusterServiceVersion) -> InstallPlan | None:
-    """The plan that brought it: the last one begun before it was there."""
-    created = unix(csv.metadata.creation_timestamp) or 0.0
-    plans = [
-        (made, each)
-        for each in cluster[INSTALL_PLANS]
-        if each.namespace == csv.namespace
-        and csv.name in each.csv_names
-        and each.approved
-        and (made := unix(each.metadata.creation_timestamp)) is not None
-        and made <= created
-    ]
-    return max(plans, key=lambda each: each[0])[1] if plans else None
 
 
 # When nothing is left of it

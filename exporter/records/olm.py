@@ -195,6 +195,13 @@ class InstallPlan(Record, frozen=True):
         found = condition(self.status.conditions if self.status else None, "Installed")
         return found.last_transition_time if found is not None and self.failed and found.is_false else None
 
+    @property
+    def completed_at(self) -> datetime | None:
+        """When everything that it makes was there."""
+        found = condition(self.status.conditions if self.status else None, "Installed")
+        complete = self.status is not None and self.status.phase == "Complete"
+        return found.last_transition_time if found is not None and complete and found.is_true else None
+
     def has_made(self, csv: str) -> bool:
         """It has made a ClusterServiceVersion, or found it there."""
         return any(
