@@ -78,8 +78,7 @@ def derive(cluster: Cluster, history: History, package: Package, before: frozens
     begun = [csv for csv in package.csvs if csv.has_begun]
     replaced = {csv.replaces for csv in begun}
     last = [csv for csv in reversed(begun) if csv.name not in replaced]
-    # One that was brought by an old plan, and never comes up, takes no place.
-    installed = next((csv for csv in last if csv.has_succeeded), next(iter(last), None))
+    installed = next((csv for csv in last if not _is_stray(csv, last)), None)
     if installed is None:
         return Rollout(None, None, complete=False, first=True, memory="", anew=anew)
     waiting = [csv for csv in package.csvs if not csv.has_begun]
@@ -123,6 +122,13 @@ def observe(rollout: Rollout, seen: Observations) -> None:
         # That of the one before tells that this one was an update, for as long as it is under way.
         mine = f"/{identity(rollout.installed)}"
         seen.forget(name for name in seen.known(_COMPLETE) if not name.endswith(mine))
+
+
+def _is_stray(csv: ClusterServiceVersion, last: list[ClusterServiceVersion]) -> bool:
+    """It was brought by an old plan, and does not come up beside a newer version that is installed."""
+    return not csv.has_succeeded and any(
+        each.has_succeeded and newer(each.version, csv.version) for each in last
+    )
 
 
 def _was_there_before(hyperconverged: HyperConverged, csv: ClusterServiceVersion) -> bool:
