@@ -383,11 +383,18 @@ class _Look:
             # Nothing but our own eyes tells when.
             told = self._now
         began = earliest(*(self._remembered(_BEGAN, each) for each in about))
-        if began is None and not any(self._remembered(_UNSEEN, each) is not None for each in about):
+        if began is None and not any(self._began_unseen(each) for each in about):
             began = told
         if began is not None:
             self.notes += [(f"{_BEGAN}/{each.name}", began) for each in about]
         return replace(self._rests(began, self._end_before(oldest)), running=True)
+
+    def _began_unseen(self, update: Update) -> bool:
+        """Some pool may have begun while nobody looked, or has had a configuration of it already."""
+        return self._remembered(_UNSEEN, update) is not None or any(
+            self._configurations(_HAS, update, each).keys() & self._configurations(_OURS, update, each).keys()
+            for each in self._pools
+        )
 
     def _told(self, rolling: list[Pool], origin: Update) -> float | None:
         """When the first pool began, as far as those that are at it tell."""
