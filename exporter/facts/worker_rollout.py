@@ -391,9 +391,15 @@ class _Look:
 
     def _began_unseen(self, update: Update) -> bool:
         """Some pool may have begun while nobody looked, or has had a configuration of it already."""
-        return self._remembered(_UNSEEN, update) is not None or any(
-            self._configurations(_HAS, update, each).keys() & self._configurations(_OURS, update, each).keys()
-            for each in self._pools
+        unseen = f"{_UNSEEN}/{update.name}", None
+        return (
+            self._remembered(_UNSEEN, update) is not None
+            or unseen in self.notes
+            or any(
+                self._configurations(_HAS, update, each).keys()
+                & self._configurations(_OURS, update, each).keys()
+                for each in self._pools
+            )
         )
 
     def _told(self, rolling: list[Pool], origin: Update) -> float | None:
@@ -407,7 +413,7 @@ class _Look:
             return None
         given = min([each.lacks_since for each in rolling if each.lacks_since is not None], default=0.0)
         for each in self._pools:
-            had_it_first = each.late is None and each.has_since is not None and each.has_since > given
+            had_it_first = each.late is None and (each.has_since is None or each.has_since > given)
             if had_it_first or (each.late is not None and each.paused and each.begun):
                 # Nothing tells when that one began.
                 return None

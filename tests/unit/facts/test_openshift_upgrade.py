@@ -547,6 +547,16 @@ BEFORE = (-1.0, [version(), MASTER, pool()])
             id="a MachineConfig that follows it at once is none of it",
         ),
         pytest.param(
+            [(5.5, [RETARGETED, GIVEN_AGAIN, rolling(hours=5)])],
+            "runs",
+            id="it may have had the version that was asked for before: nothing tells when it began",
+        ),
+        pytest.param(
+            [(22, [UPDATED, MASTER, RESUMED, rolling(hours=21)])],
+            "runs",
+            id="the other pool may have had it before what it rolls out now",
+        ),
+        pytest.param(
             [(1.95, [UPDATING, MASTER])], "rests", id="compact, looked at for the first time in the middle"
         ),
         pytest.param(
