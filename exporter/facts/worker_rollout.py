@@ -107,6 +107,8 @@ class Pool:
     name: str
     wants: str
     """The configuration that all of its machines are to have."""
+    had: str
+    """The last one that all of them had."""
     paused: bool
     has_since: float | None
     """All of its machines have been well, and have had what they are to have, since then."""
@@ -217,6 +219,7 @@ def _pool(
     return Pool(
         name=pool.name,
         wants=(pool.spec and pool.spec.configuration and pool.spec.configuration.name) or "",
+        had=(status.configuration and status.configuration.name) or "",
         paused=pool.is_paused,
         has_since=_since(pool, "Updated", holds=True),
         lacks_since=_since(pool, "Updated", holds=False),
@@ -368,8 +371,11 @@ class _Look:
             return False
         if pool.late is None:
             return self._is_given_out and (pool.has_since or 0.0) >= _beginning(update)
-        # It may have had the version that was asked for before.
-        return update.retargeted is not None and (pool.lacks_since or 0.0) >= update.retargeted
+        if update.retargeted is None or (pool.lacks_since or 0.0) < update.retargeted:
+            return False
+        # It may have had the version that was asked for before, but not with what it had before all that.
+        earlier = (each for each in self._done if each.name != update.name)
+        return not any(pool.had in self._configurations(_HAS, each, pool) for each in earlier)
 
     # Under way
 
