@@ -94,7 +94,7 @@ def _updates(history: list[UpdateHistory]) -> Iterator[Update]:
                 until if until is None or since is None else max(since, until),
                 running=not newest.is_completed,
                 installation=before is None,
-                retargeted=unix(newest.started_time) if len(entries) > 1 else None,
+                retargeted=unix(entries[-2].started_time) if len(entries) > 1 else None,
             )
         entries = []
 

@@ -73,7 +73,7 @@ class Update:
     running: bool = False
     installation: bool = False
     retargeted: float | None = None
-    """When another version was asked for on the way, last; None where that was not so."""
+    """When another version was asked for on the way, first; None where that was not so."""
 
     @property
     def name(self) -> str:

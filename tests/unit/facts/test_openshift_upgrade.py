@@ -305,6 +305,7 @@ RESUMED = pool("gpu", since=at(1.5), pending=True, updating=at(20))
 GIVEN = pool("master", since=at(1.5), pending=True, updating=at(1.5))
 GIVEN_NEXT = pool("master", since=at(40.5), pending=True, updating=at(40.5))
 RETARGETED = version(running("4.18.5", 3.5), given_up("4.18.4", 0, 3.5))
+ONCE_MORE = version(running("4.18.6", 6), given_up("4.18.5", 3.5, 6), given_up("4.18.4", 0, 3.5))
 ARRIVED = version(done("4.18.5", 3.5, 6), given_up("4.18.4", 0, 3.5))
 GIVEN_AGAIN = pool("master", since=at(5), pending=True, updating=at(5), rendered="rendered-c")
 AGAIN = pool("master", since=at(5.9), rendered="rendered-c")
@@ -550,6 +551,11 @@ BEFORE = (-1.0, [version(), MASTER, pool()])
             [(5.5, [RETARGETED, GIVEN_AGAIN, rolling(hours=5)])],
             "runs",
             id="it may have had the version that was asked for before: nothing tells when it began",
+        ),
+        pytest.param(
+            [(6.5, [ONCE_MORE, GIVEN_AGAIN, rolling(hours=5)])],
+            "runs",
+            id="or the one before that",
         ),
         pytest.param(
             [(22, [UPDATED, MASTER, RESUMED, rolling(hours=21)])],
