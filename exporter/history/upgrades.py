@@ -169,7 +169,9 @@ class Upgrade(msgspec.Struct, frozen=True, omit_defaults=True):
     def gate_opened(self) -> float | None:
         """G; of one that never was held the same as S, and None while it is."""
         if not self.gated:
-            return self.started if self.whole else None
+            # Of one that came up while nobody looked nobody knows what it waited for meanwhile.
+            unseen = self.outcome == COMPLETED and self.installed is None
+            return self.started if self.whole and not unseen else None
         ended_behind_it = self.opened is None and self.outcome in {FAILED, SUPERSEDED}
         return self.end if ended_behind_it else self.opened
 

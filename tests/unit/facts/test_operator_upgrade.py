@@ -742,6 +742,20 @@ def test_who_comes_later_is_told_the_end_by_an_event(event: Object, completed: f
     assert (latest.completed, latest.at_most) == (S + completed, at_most)
 
 
+def test_what_an_update_waited_for_while_nobody_looked_is_not_known() -> None:
+    watch = Watch()
+    watch.look(-10, installed(), hco(OLD), said(OLD))
+    watch.look(1, installed(phase="Replacing"), hco(OLD), said(OLD), csv(NEW, START))
+    # It was held by the gate, went through, and the next one is there.
+    back = Watch(watch.history)
+    there = [hco(NEW, since=at(3400)), objects.upgraded(NEW, at(3400)), succeeds(4000, succeeded=False)]
+    for second in (4100, 4101):
+        facts = back.look(second, *there)
+    assert page(
+        facts, "completed_timestamp_seconds", "history_duration_seconds", "last_duration_seconds"
+    ) == (f'completed_timestamp_seconds{{{versions()},outcome="completed"}} {S + 3400:.0f}\n')
+
+
 def test_an_event_that_comes_after_the_first_look_corrects_it() -> None:
     newcomer = Watch()
     newcomer.look(10_000, *MOVED_ON)
@@ -1195,5 +1209,9 @@ def test_a_plan_that_began_before_it_was_made_began_when_it_was() -> None:
     (record,) = Watch().look(101, *WELL, nonsense).operator_upgrade.upgrades.records
     assert record.started == S
     # A time that nobody can write is said as it is.
-    stored = History(upgrades=Upgrades((Upgrade("u", 1e15, arrived=True, completed=1e15 + 5, whole=True),)))
+    stored = History(
+        upgrades=Upgrades(
+            (Upgrade("u", 1e15, arrived=True, installed=1e15 + 5, completed=1e15 + 5, whole=True),)
+        )
+    )
     assert 'started="1000000000000000"' in page(Watch(stored).look(5000, *WELL), "history_duration_seconds")

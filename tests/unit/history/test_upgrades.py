@@ -78,7 +78,8 @@ def folded_up_to(known: Upgrades, count: int) -> Upgrades:
 
 def ended(number: int, seconds: float = 500.0, **more: Any) -> Upgrade:
     start = number * 100.0
-    return Upgrade(uid=f"uid-{number:03}", started=start, whole=True, completed=start + seconds, **more)
+    end = start + seconds
+    return Upgrade(uid=f"uid-{number:03}", started=start, whole=True, installed=end, completed=end, **more)
 
 
 @given(memories(), memories(), memories())
@@ -249,8 +250,15 @@ def test_one_that_is_under_way_is_not_folded() -> None:
             100.0,
             (None, 200.0, 50.0, 50.0, None),
         ),
-        (Upgrade("u", 100.0, whole=True, arrived=True), "completed", None, (None, 0.0, None, None, None)),
-        (Upgrade("u", 100.0, whole=True, completed=400.0), "completed", 300.0, (None, 0.0, None, None, None)),
+        # Its beginning was seen, and that it is over: what it waited for in between was not.
+        (Upgrade("u", 100.0, whole=True, arrived=True), "completed", None, (None, None, None, None, None)),
+        (Upgrade("u", 100.0, whole=True, completed=400.0), "completed", None, (None, None, None, None, None)),
+        (
+            Upgrade("u", 100.0, whole=True, installed=150.0, arrived=True),
+            "completed",
+            None,
+            (None, 0.0, 50.0, None, None),
+        ),
         (Upgrade("u", 100.0, whole=True), "", None, (None, 0.0, None, None, None)),
         (Upgrade("u", 100.0, whole=True, lost=True), "", None, (None, 0.0, None, None, None)),
         (Upgrade("u", 100.0, whole=True, gone=160.0), "failed", 60.0, (None, 0.0, 60.0, 0.0, 0.0)),
@@ -270,10 +278,10 @@ def test_one_that_is_under_way_is_not_folded() -> None:
         (Upgrade("u", 100.0, completed=400.0), "completed", None, (None, None, None, None, None)),
         # One observer saw it vanish, another had seen it complete.
         (
-            Upgrade("u", 100.0, whole=True, completed=150.0, gone=160.0),
+            Upgrade("u", 100.0, whole=True, installed=120.0, completed=150.0, gone=160.0),
             "completed",
             50.0,
-            (None, 0.0, None, None, None),
+            (None, 0.0, 20.0, 30.0, None),
         ),
     ],
 )
