@@ -402,8 +402,9 @@ class _Look:
             self._remembered(_UNSEEN, update) is not None
             or unseen in self.notes
             or any(
-                self._configurations(_HAS, update, each).keys()
-                & self._configurations(_OURS, update, each).keys()
+                not self._configurations(_OURS, update, each)
+                .keys()
+                .isdisjoint({each.had, *self._configurations(_HAS, update, each)})
                 for each in self._pools
             )
         )

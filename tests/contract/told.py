@@ -362,8 +362,8 @@ def _stages_of(course: Course, now: datetime) -> dict[str, float]:
     return {stage: (until - since).total_seconds() for stage, (since, until) in moments.items()}
 
 
-def expected_of_updates(truth: Truth, now: datetime) -> str:
-    """The same, as the story tells it."""
+def expected_of_updates(truth: Truth, now: datetime, *, listed: int = LISTED) -> str:
+    """The same, as the story tells it, with so many of the updates that are over."""
     courses = truth.courses or ()
     under_way = [each for each in courses if _end_of(each) is None]
     over = [each for each in courses if _end_of(each) is not None]
@@ -392,7 +392,7 @@ def expected_of_updates(truth: Truth, now: datetime) -> str:
         ended.setdefault(outcome, []).append(took)
         versions = f"{each.from_version} {each.to_version}"
         started = each.started.strftime("%Y-%m-%dT%H:%M:%SZ")
-        if each in over[-LISTED:]:
+        if each in over[-listed:]:
             lines.append(f"history_duration_seconds {versions} {outcome} {started} {took:.10g}")
         if each is over[-1]:
             lines += [

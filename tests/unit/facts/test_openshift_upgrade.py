@@ -261,6 +261,16 @@ def test_what_was_seen_of_the_workers_outlives_a_flap_and_a_machine_config() -> 
         assert workers(updated, MASTER, later, history=history) == "rests, started 1.5, completed 5"
 
 
+def test_who_has_lost_when_the_nodes_began_does_not_take_a_later_configuration_for_the_first() -> None:
+    history = seen((1.5, [UPDATING, GIVEN, rolling()]))
+    lost = history.without([name for name in history.first if name.startswith("workers-began/")])
+    again = rolling(hours=5, rendered="rendered-c")
+    again["status"]["configuration"]["name"] = "rendered-b"
+    there = [RETARGETED, GIVEN_AGAIN, again]
+    assert workers(*there, history=history) == "runs, started 1.5"
+    assert workers(*there, history=lost) == "runs"
+
+
 def test_without_a_pool_of_the_control_plane_what_is_given_in_an_update_is_the_updates() -> None:
     assert workers(version(running("4.18.4", 0)), rolling()) == "runs, started 1.5"
     assert workers(version(running("4.18.4", 0)), MASTER_BEFORE, rolling()) == "rests"
