@@ -67,7 +67,7 @@ def comes_anew(
 
 
 def plan_of(csv: ClusterServiceVersion, package: Package) -> InstallPlan | None:
-    """The plan that brought a version: the last one approved that was made before it was there."""
+    """The plan that brought a version: the last one approved that was made, and had not failed, before it."""
     created = unix(csv.metadata.creation_timestamp) or 0.0
     plans = [
         (made, each)
@@ -76,6 +76,7 @@ def plan_of(csv: ClusterServiceVersion, package: Package) -> InstallPlan | None:
         and each.approved
         and (made := unix(each.metadata.creation_timestamp)) is not None
         and made <= created
+        and (unix(each.failed_at) or created) >= created
     ]
     return max(plans, key=lambda each: each[0])[1] if plans else None
 

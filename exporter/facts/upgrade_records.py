@@ -171,8 +171,10 @@ def look(
     away = history.first.get(_AWAY)
     given_up = away is not None and now - away >= AWAY_SECONDS
     watcher = _Look(cluster, history.upgrades, package, rollout, before, given_up=given_up)
-    # What a failed plan began with is told by the ClusterServiceVersions that were there then.
-    failed = failed_plans(package).values() if cluster.hears(CLUSTER_SERVICE_VERSIONS) else ()
+    # What a failed plan began with is told by the ClusterServiceVersions that were there then; and what came
+    # after it ends it only while it is there.
+    heard = cluster.hears(CLUSTER_SERVICE_VERSIONS, INSTALL_PLANS)
+    failed = failed_plans(package).values() if heard else ()
     plans = (upgrade_of(each, history.upgrades, package, before) for each in failed)
     latest = now + CLOCKS_APART_SECONDS
     found = (*watcher.records(), *(each for each in plans if each is not None))

@@ -1071,11 +1071,29 @@ def test_a_plan_that_has_failed_is_found_when_another_one_has_made_its_version()
     assert (second.started, second.csv) == (S + 401, first.csv)
 
 
+def test_a_plan_that_had_failed_before_has_not_brought_it() -> None:
+    newer = csv(NEW, ("Pending", "", 401.0), ("Installing", "", 402.0))
+    facts = tried().look(410, installed(phase="Replacing"), hco(OLD), said(OLD), failed_plan(), newer)
+    record = facts.operator_upgrade.upgrades.records[-1]
+    assert (record.csv, record.plan_failed, record.failures) == (objects.csv_name(NEW), None, ())
+
+
 def test_what_a_failed_plan_began_with_is_not_told_by_old_versions() -> None:
     cluster = facts_of(sub(), *WELL, failed_plan()).cluster
     cut = dataclasses.replace(cluster, failing=frozenset({"clusterserviceversions"}))
     found = [Facts(each, History(), S + 101).observe(History()).upgrades.records for each in (cluster, cut)]
     assert [len(each) for each in found] == [1, 0]
+
+
+def test_a_plan_that_may_be_gone_already_is_not_ended_by_what_came_after_it() -> None:
+    watch = tried()
+    watch.look(101, *WELL, sub("install-a", NEW), failed_plan())
+    cluster = facts_of(sub(), *WELL, csv(NEW, ("Pending", "", 450.0)), failed_plan()).cluster
+    for failing, gone in ((frozenset({"installplans"}), None), (frozenset[str](), S + 450)):
+        facts = Facts(
+            dataclasses.replace(cluster, failing=failing), watch.history, S + 460, before=watch.before
+        )
+        assert facts.observe(watch.history).upgrades.records[0].gone == gone
 
 
 def made(obj: Object) -> Object:
