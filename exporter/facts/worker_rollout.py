@@ -525,10 +525,8 @@ class _Look:
     def _remembered_end(self, update: Update) -> tuple[float | None, bool]:
         return self._remembered(_DONE, update), f"{_EXACT}/{update.name}" not in self._first
 
-    def _remembered(self, kind: str, *updates: Update | None) -> float | None:
-        """Of the first of these updates of which something is."""
-        names = (f"{kind}/{each.name}" for each in updates if each is not None)
-        return next((self._first[name] for name in names if name in self._first), None)
+    def _remembered(self, kind: str, update: Update) -> float | None:
+        return self._first.get(f"{kind}/{update.name}")
 
     def _rests(self, began: float | None, end: tuple[float | None, bool]) -> Plane:
         return Plane(running=False, began=began, completed=end[0], at_most=end[1])
